@@ -10,7 +10,8 @@ demo: $(STAMP)
 	$(BIN)/pervade demo
 
 # A process for each core; one that is done takes over what another has not begun.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+# What is compiled is kept, wherever the variable forbids it: hundreds of processes would compile all of it anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 test: $(STAMP)
 	$(PYTEST)

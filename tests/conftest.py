@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,15 @@ from pervade.core import runtime
 # One thread, unless asked for another number, so that bits do not hang on what else the machine does; started processes
 # inherit it.
 runtime.prepare(threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+# Modules and collected tests live as long as the process: to look through them for garbage, again and again, took a
+# quarter of the time of collecting, and some of every test.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +49,30 @@ def _no_cross_validation() -> Iterator[None]:
     for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pervade.run.cross_validation.FEW", 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once_and_not_waited_for() -> Iterator[None]:
+    """Of what a process does once: the commands are made of their functions at the first call of `main`, not at every
+    one. No test cuts the power, so none waits for the disk: tests/core/test_files.py looks for the calls."""
+    import typer.main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        patch.setattr(os, "fsync", os.fstat)  # which refuses what is no open file, too
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_resamples() -> Iterator[None]:
+    """Intervals of figures take a quarter of the time of a small run: as few resamples as a large file gets. Tests of
+    the figures themselves, in tests/metrics, have as many as users do."""
+    from pervade.metrics import baseline, estimate, paired
+
+    with pytest.MonkeyPatch.context() as patch:
+        for resampling in (estimate.estimate, estimate.bootstrap, paired.differences, baseline.beside):
+            patch.setitem(resampling.__kwdefaults__, "resamples", estimate.FEWEST_RESAMPLES)
         yield
 
 
