@@ -16,7 +16,7 @@ from torch import nn
 
 from pervade.compress import int4
 from pervade.compress.int4 import Int4
-from pervade.compress.int8 import Int8, Quantised
+from pervade.compress.int8 import Int8, Quantised, observe, summary
 from pervade.core import spec
 from pervade.core.contracts import Change, Model
 from pervade.core.errors import ConfigError
@@ -25,6 +25,7 @@ from pervade.engine.deployment import signature
 from pervade.export import onnx as exporter
 from pervade.metrics.estimate import Metric
 from pervade.nn import int8
+from pervade.nn.constant_folding import fold
 from pervade.nn.int8 import Plan, grid, rounded_rows, simulate
 from pervade.tasks.distil import Distil
 from tests import subjects
@@ -285,6 +286,51 @@ def test_the_graph_runs_in_whole_numbers_and_agrees(
         if tensor.data_type == onnx.TensorProto.FLOAT
     )
     assert largest < 4 * 60 * 32, "no weights are left in float"
+
+
+def test_layers_inside_of_torchs_attention_are_named() -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mixed, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor, mask: Any = None) -> dict[str, torch.Tensor]:
+            return {"logits": self.head(self.mixed(x, x, x, need_weights=False)[0])}
+
+    network, x = Attending().eval(), torch.randn(2, 5, 8)
+    observed = observe(network, iter([{"input": x}]), 0.0)
+    assert summary(Plan("dynamic"), observed.layers) == (
+        "1 of 3 layers; in float: mixed.in_proj_weight, mixed.out_proj (2 inside torch's MultiheadAttention)"
+    )
+    with torch.no_grad():
+        right = network(x)["logits"]
+        assert not torch.equal(simulate(network, Plan("dynamic"))(x)["logits"], right)
+
+
+def test_tied_weights_are_stored_once() -> None:
+    made, node = onnx.TensorProto, onnx.helper.make_node
+    numbers = np.random.default_rng(0).standard_normal((300, 240)).astype(np.float32)
+    weight = [onnx.numpy_helper.from_array(numbers, "weight"), onnx.numpy_helper.from_array(np.float32(0.03), "scale")]
+    nodes = [
+        node("QuantizeLinear", ["weight", "scale", "zero"], ["stored"], axis=0),
+        node("Gather", ["stored", "tokens"], ["rows"]),
+        node("QuantizeLinear", ["weight", "scale", "zero"], ["again"], axis=0),
+        node("Transpose", ["again"], ["turned"], perm=[1, 0]),
+        node("MatMulInteger", ["rows", "turned"], ["sums"]),
+    ]
+    asked = [onnx.helper.make_tensor_value_info("tokens", made.INT64, [7])]
+    given = [onnx.helper.make_tensor_value_info("sums", made.INT32, [7, 300])]
+    weight.append(onnx.numpy_helper.from_array(np.int8(0), "zero"))
+    graph = onnx.helper.make_graph(nodes, "tied", asked, given, weight)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+
+    def answered(model: Any) -> Any:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return session.run(None, {"tokens": np.arange(7) * 11})[0]
+
+    before = answered(model)
+    assert fold(model).ByteSize() < 1.1 * numbers.size
+    np.testing.assert_array_equal(answered(model), before)
 
 
 def test_simulated_networks_return_to_float() -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from torch.nn import Module
 
-from pervade.compress.int8 import Quantised, observe, require_float, summary
+from pervade.compress.int8 import Quantised, observe, require_float, stored_twice, summary
 from pervade.core.contracts import Compressed, Compressor, Subject
 from pervade.core.errors import ConfigError, UnfitError
 from pervade.core.registry import register
@@ -33,15 +33,17 @@ class Int4(Compressor):
         require_float(subject)
         require_kernel(self.bits, self.block)
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
-        layers = observe(network, islice(subject.batches(), 1), 0.0).layers
+        observed = observe(network, islice(subject.batches(), 1), 0.0)
+        layers = observed.layers
         if "linear" not in layers.values():
             raise UnfitError(f"int4: {type(network).__name__} has no linear layer whose weights are read one by one")
         change = Quantised("weights", bits=self.bits, block=self.block)
         before = subject.judge(network)
         rounded: Module = change.apply(network)
+        twice = stored_twice(change.plan, observed.tied)
         told = f"on validation rows {before:.4f}, then {subject.judge(rounded):.4f}"
         return Compressed(
-            rounded, (*changes, change), f"weights in {self.bits} bits of {summary(change.plan, layers)}; {told}"
+            rounded, (*changes, change), f"weights in {self.bits} bits of {summary(change.plan, layers)}{twice}; {told}"
         )
 
 

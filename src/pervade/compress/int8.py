@@ -10,7 +10,7 @@ arXiv:1712.05877), with the float one as its teacher where the task knows how. T
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -105,7 +105,8 @@ class Int8(Compressor):
     def __call__(self, subject: Subject) -> Compressed:
         require_float(subject)
         network, changes = building.merged(subject.loaded.network, subject.loaded.changes)
-        layers, plans = self._plans(network, islice(subject.batches(), self.batches))
+        observed, plans = self._plans(network, islice(subject.batches(), self.batches))
+        layers = observed.layers
         before = subject.judge(network)
         figures = [_judged(subject, network, plan) for plan in plans]
         best = max(range(len(plans)), key=lambda number: figures[number])
@@ -117,10 +118,10 @@ class Int8(Compressor):
         learns = recovery(subject, made, self.epochs, self.lr) if self.mode == "aware" else None
         if learns is not None and isinstance(learns.task, CanTeach) and not isinstance(learns.task, Wrapping):
             learns = replace(learns, task=Distil(learns.task, str(subject.place)))
-        return Compressed(change.apply(network), made, _summary(plan, layers, before, figure), learns, True)
+        return Compressed(change.apply(network), made, _summary(plan, observed, before, figure), learns, True)
 
-    def _plans(self, network: Module, batches: Iterator[Batch]) -> tuple[dict[str, str], list[Plan]]:
-        """The kind of each layer, and ways to compute them in whole numbers."""
+    def _plans(self, network: Module, batches: Iterator[Batch]) -> tuple[Observed, list[Plan]]:
+        """What layers there are, and ways to compute them in whole numbers."""
         observed = observe(network, batches, self.tails)
         layers, weights = observed.layers, dict(network.named_parameters(remove_duplicate=False))
         sizes = {
@@ -139,11 +140,11 @@ class Int8(Compressor):
                 raise ConfigError(
                     "int8: convolutions have no kernel that finds its range when it runs; set -o int8.mode=static"
                 )
-            return layers, [Plan("dynamic", bits=bits)]
+            return observed, [Plan("dynamic", bits=bits)]
         whole = Plan("static", observed.ranges(whole=True), observed.norms, observed.clamped, bits=bits)
         if self.tails == 0:
-            return layers, [whole]
-        return layers, [whole, replace(whole, ranges=observed.ranges(whole=False))]
+            return observed, [whole]
+        return observed, [whole, replace(whole, ranges=observed.ranges(whole=False))]
 
     def _without_sensitive(
         self, subject: Subject, network: Module, plan: Plan, layers: dict[str, str], before: float, figure: float
@@ -179,6 +180,7 @@ class Observed:
     norms: dict[str, str]
     clamped: frozenset[str]
     ends: dict[str, list[tuple[float, ...]]]  # of each batch: least, most, and both without tails
+    tied: frozenset[str] = frozenset()  # weights that are looked up, and multiply as well
 
     def ranges(self, whole: bool) -> dict[str, tuple[float, float]]:
         if whole:
@@ -202,6 +204,7 @@ def observe(network: Module, batches: Iterator[Batch], tails: float) -> Observed
         seen.layers |= observer.layers
         seen.norms |= observer.norms
         seen.clamped |= observer.clamped
+        seen.tied |= {name for name in observer.looked_up if observer.layers[name] == "linear"}
     if not rows:
         raise ConfigError(
             "int8: there are no training rows to measure the ranges of activations on; put the data "
@@ -276,9 +279,21 @@ def summary(plan: Plan, layers: Mapping[str, str]) -> str:
     left = [name for name in layers if name not in done]
     named = ", ".join(name.removesuffix(".weight") for name in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    return f"{len(done)} of {len(layers)} layers" + (f"; in float: {named}{more}" if left else "")
+    inside = sum(layers[name] == "attention" for name in left)
+    why = f" ({inside} inside torch's MultiheadAttention)" if inside else ""
+    return f"{len(done)} of {len(layers)} layers" + (f"; in float: {named}{more}{why}" if left else "")
 
 
-def _summary(plan: Plan, layers: Mapping[str, str], before: float, figure: float) -> str:
+def stored_twice(plan: Plan, tied: Iterable[str]) -> str:
+    """Which tied weights a graph holds twice, in other bits to multiply than to be looked up; empty where none."""
+    names = ", ".join(sorted(name.removesuffix(".weight") for name in tied if name not in plan.kept))
+    return (
+        f"; {names} stored twice, in 8 bits to look up, in {plan.bits} to multiply" if names and plan.bits < 8 else ""
+    )
+
+
+def _summary(plan: Plan, observed: Observed, before: float, figure: float) -> str:
     fewer = f" (weights of {plan.bits} bits, for processors without VNNI)" if plan.bits < 8 else ""
-    return f"{plan.how} int8 of {summary(plan, layers)}{fewer}; on validation rows {before:.4f}, then {figure:.4f}"
+    twice = stored_twice(plan, observed.tied)
+    of = summary(plan, observed.layers)
+    return f"{plan.how} int8 of {of}{fewer}{twice}; on validation rows {before:.4f}, then {figure:.4f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 from pervade.core.errors import ConfigError, ResourceError
@@ -37,14 +39,31 @@ def fold(model: Any) -> Any:
     part.graph.node.extend(constant)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
     values = _computed(part, asked)
-    stored = {name for name, value in zip(asked, values, strict=True) if value.size <= SMALL or value.itemsize == 1}
+    stored = {
+        name: value for name, value in zip(asked, values, strict=True) if value.size <= SMALL or value.itemsize == 1
+    }
+    turned = _turned(stored)
     graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(value), name)
-        for name, value in zip(asked, values, strict=True)
-        if name in stored
+        for name, value in stored.items()
+        if name not in turned
     )
-    _drop_unused(graph, stored)
+    _drop_unused(graph, set(stored))
+    nodes = [onnx.helper.make_node("Transpose", [other], [name], perm=[1, 0]) for name, other in turned.items()]
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
     return model
+
+
+def _turned(stored: Mapping[str, Any]) -> dict[str, str]:
+    """Of large matrices those that are the transpose of another one, as tied weights are: of the two, one is stored."""
+    turned: dict[str, str] = {}
+    large = {name: value for name, value in stored.items() if value.ndim == 2 and value.size > SMALL}
+    for (one, value), (other, its) in combinations(large.items(), 2):
+        if not {one, other} & turned.keys() and value.shape == its.shape[::-1] and bool((value == its.T).all()):
+            turned[other] = one
+    return turned
 
 
 def _computed(part: Any, asked: list[str]) -> list[Any]:

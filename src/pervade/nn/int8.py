@@ -133,6 +133,7 @@ _KINDS = {
     "linear": "linear",
     "addmm": "transposed_linear",
     "embedding": "embedding",
+    "multi_head_attention_forward": "attention",
     "batch_norm": "batch_norm",
     "dropout": "dropout",
 }
@@ -257,6 +258,10 @@ class Arithmetic(_Walk):
         rows = torch.onnx.ops.symbolic("Gather", (stored, input), {"axis": 0}, dtype=torch.int8, shape=shape)
         return rows.to(torch.float32) * F.embedding(input, scales[:, None])
 
+    def attention(self, func: Any, *given: Any, **named: Any) -> Any:
+        """torch's MultiheadAttention, one function with its linear layers inside, which stay in float."""
+        return func(*given, **named)
+
 
 class Observer(_Walk):
     """The run in float that looks at what each layer is given ("name" in `seen`) and gives ("name>"). What it gives is
@@ -267,6 +272,7 @@ class Observer(_Walk):
         self.measure = measure
         self.seen: dict[str, tuple[float, ...]] = {}
         self.layers: dict[str, str] = {}  # the kind of each, in the order of their calls
+        self.looked_up: set[str] = set()  # embeddings, those too that multiply besides
         self.norms: dict[str, str] = {}
         self.clamped: set[str] = set()
 
@@ -299,7 +305,14 @@ class Observer(_Walk):
     def embedding(self, func: Any, input: Tensor, weight: Any, *more: Any, **named: Any) -> Any:
         if name := self.names.get(id(weight), ""):
             self.layers.setdefault(name, "embedding")
+            self.looked_up.add(name)
         return func(input, weight, *more, **named)
+
+    def attention(self, func: Any, *given: Any, **named: Any) -> Any:
+        for tensor in (*given, *named.values()):
+            if isinstance(tensor, Tensor) and tensor.ndim == 2 and (name := self.names.get(id(tensor), "")):
+                self.layers[name] = "attention"
+        return func(*given, **named)
 
     def sum(self, func: Any, input: Any, other: Any, *more: Any, **named: Any) -> Any:
         tensors = isinstance(input, Tensor) and isinstance(other, Tensor) and input.shape == other.shape
