@@ -26,6 +26,7 @@ from pervade.init.random import Random
 from pervade.models.resnet import ResNet
 from pervade.models.timm import Timm
 from pervade.recipes import image
+from pervade.run import exporting
 from pervade.run.configuring import told
 from pervade.run.training import Options
 from pervade.weights.published import Published
@@ -121,10 +122,16 @@ class TestRuns:
 
         config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
         transformers.AutoModelForImageClassification.from_config(config).save_pretrained(tmp_path / "hub")
+        (tmp_path / "hub" / "README.md").write_text("---\nlicense: other\nlicense_name: for-study\n---\n# A network\n")
         run = fit(shapes, tmp_path / "runs", init=tmp_path / "hub")
+        assert exporting.licence(run.directory).startswith(
+            "of the weights that it began from, hub: for-study (README.md)"
+        )
         assert run.recipe().model.name == str(tmp_path / "hub")
         # The run stands on its own once the folder is gone.
         (tmp_path / "hub").rename(tmp_path / "elsewhere")
+        (run.path / "init.json").unlink()
+        assert exporting.licence(run.directory).startswith("not recorded by the run")
         again = pervade.load(run.path)
         assert again.evaluate(split="test")["n"] == 8
         assert again.predict(str(next((shapes / "left").iterdir())))[0]["top"]
@@ -422,7 +429,9 @@ class TestHub:
         heard: list[str] = []
         with download.announcing(heard.append):
             assert set(HubRepository("owner/other").read().weights) == {"a.weight"}
-            said = "downloading config.json, pytorch_model.bin: 45 MB from https://huggingface.co/owner/other"
+            said = (
+                "downloading config.json, README.md, pytorch_model.bin: 46 MB from https://huggingface.co/owner/other"
+            )
             assert heard == [said]
             Info.siblings[1].lfs.sha256 = "0" * 64
             with pytest.raises(CheckpointError, match="is not what was published"):

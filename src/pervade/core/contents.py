@@ -400,6 +400,7 @@ FIELDS: dict[str, Some] = {
         "loaded": list[str],
         "left_out": list[str],
         "new": list[str],
+        "licence": str,
         "base": Base,
     },
     "lr_find.json": {

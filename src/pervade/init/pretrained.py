@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.nn import Module
 
-from pervade.core import download, registry, spec
+from pervade.core import download, files, registry, spec
 from pervade.core.bounds import Deviation, Finite
 from pervade.core.contracts import Canvas, Change, Domain, Initializer, Mergeable, Model, Started, Task
 from pervade.core.contracts.capabilities import Normalised, Transcribed, labels_of
@@ -23,7 +23,7 @@ from pervade.core.registry import register
 from pervade.core.run import RunDirectory
 from pervade.engine import building
 from pervade.engine.checkpoint import decoded, listed_changes, load_checkpoint, read_recipe
-from pervade.weights import locate
+from pervade.weights import licence, locate
 from pervade.weights.checkpoint import IMAGENET_DEVIATION, IMAGENET_MEAN, Checkpoint
 from pervade.weights.transplant import transplant
 
@@ -81,6 +81,7 @@ class Pretrained(Initializer):
         checkpoint = self._read(model)
         labels = domain.alphabet if isinstance(domain, Transcribed) else labels_of(domain)
         started = transplant(network, checkpoint, labels, _described(model))
+        started = replace(started, licence=self._licence(model))
         if not isinstance(domain, Normalised) or _learns_to_make(domain):
             return started
         _, _, words = self._statistics(checkpoint, domain)
@@ -102,6 +103,21 @@ class Pretrained(Initializer):
         checkpoint = _from_place(Path(self.source)) if self.source else _published(model)
         translate = getattr(model, "translate", None)  # where a library changed its names over time
         return translate(checkpoint) if translate is not None else checkpoint
+
+    def _licence(self, model: Model) -> str:
+        """With the name of what has it; of a run of ours, that of the weights which it began from itself."""
+        if not self.source:
+            there = published(model)
+            name, folder = getattr(there, "name", ""), getattr(there, "card", None)
+        else:
+            path = Path(self.source)
+            own = locate.own_checkpoint(path) if path.is_dir() else None
+            if own is not None:
+                began = RunDirectory(own.parents[1]).init
+                return str(files.read_json(began).get("licence") or "") if began.is_file() else ""
+            name, folder = path.name, path if path.is_dir() else None
+        said = licence.beside(folder) if folder is not None else ""
+        return f"{name}: {said}" if said else ""
 
     def _statistics(
         self, checkpoint: Checkpoint, domain: Normalised

@@ -361,6 +361,14 @@ class _Folder:
     host: ClassVar[str] = ""
 
     @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def card(self) -> Path:
+        return self.folder
+
+    @property
     def path(self) -> Path:
         """The file of weights; one that is not there where the folder has none."""
         files = [self.folder / name for name in (*locate.HUB_WEIGHTS, *INDEX)]

@@ -180,7 +180,10 @@ def licence(run: RunDirectory) -> str:
     given = about.get("source")
     named = given if isinstance(given, str) else ""
     data = named if named.startswith("hf://") else PurePath(named).name or "its data"
-    begun = files.read_json(run.init).get("init") if run.init.exists() else None
+    began = files.read_json(run.init) if run.init.exists() else {}
+    if said := began.get("licence"):
+        return f"of the weights that it began from, {said}; the terms of {data} hold for this model, too"
+    begun = began.get("init")
     source = begun.get("source") if isinstance(begun, dict) else None
     weights = f" and of the weights that it began from ({PurePath(str(source)).name})" if source else ""
     return f"not recorded by the run; the terms of {data}{weights} hold for this model, too"

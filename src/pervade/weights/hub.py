@@ -13,6 +13,7 @@ from pervade.core import download, files
 from pervade.core.errors import CheckpointError
 from pervade.weights import locate, packages
 from pervade.weights.checkpoint import Checkpoint
+from pervade.weights.licence import CARD
 
 # Of a tokenizer: tokenizer.json says it all, the others are what older models have.
 TOKENIZER = (
@@ -25,7 +26,7 @@ SOUND = (
     "preprocessor_config.json",
     "processor_config.json",
 )  # of what a sound model is fed; newer files have the second
-SMALL = ("config.json", *SOUND, GENERATION, *TOKENIZER)  # what is read beside the weights
+SMALL = ("config.json", CARD, *SOUND, GENERATION, *TOKENIZER)  # what is read beside the weights
 INDEX = tuple(f"{name}.index.json" for name in locate.HUB_WEIGHTS)
 
 
@@ -102,6 +103,11 @@ class HubRepository:
             if folder is not None:
                 return folder
         return self._download(TOKENIZER)
+
+    @property
+    def card(self) -> Path | None:
+        """The folder that holds its card, where that lies here."""
+        return self._here(CARD)
 
     def _here(self, file: str) -> Path | None:
         """The folder that holds the file, in the cache or in a package."""

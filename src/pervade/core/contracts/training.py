@@ -46,6 +46,7 @@ class Started:
     loaded: tuple[str, ...] = ()  # weights of the network that were taken from the checkpoint
     left_out: tuple[str, ...] = ()  # weights of the checkpoint that the network has no place for, with the reason
     new: tuple[str, ...] = ()  # weights of the network drawn at random, with the reason
+    licence: str = ""  # of the checkpoint, as those say who published it; empty where they do not
 
     def table(self, most: int = 3) -> list[str]:
         """The account as lines to read, with the first `most` names of each kind; init.json has them all."""
