@@ -95,13 +95,20 @@ def test_figures_of_data_of_the_hub_are_as_it_reads_them(run: Path) -> None:
     from huggingface_hub import parse_eval_result_entries
 
     data = json.loads((run / "data.json").read_text())
-    (run / "data.json").write_text(json.dumps({**data, "source": "hf://ylecun/mnist@abc/mnist"}))
-    contents = publishing.parcel(RunDirectory(run), None).contents[".eval_results/pervade.yaml"]
+    commit = "0123456789" * 4
+    (run / "data.json").write_text(json.dumps({**data, "source": f"hf://ylecun/mnist@{commit}/mnist"}))
+    parcel = publishing.parcel(RunDirectory(run), None).contents
+    contents, readme = parcel[".eval_results/pervade.yaml"], parcel["README.md"]
     assert isinstance(contents, bytes)
     entries = parse_eval_result_entries(yaml.safe_load(contents))
     known = json.loads((run / "results" / "evaluate@best.json").read_text())["metrics"]["accuracy"]["value"]
     assert [e.value for e in entries if e.task_id == "accuracy"] == [known]
-    assert {entry.dataset_id for entry in entries} == {"ylecun/mnist"}
+    assert {(entry.dataset_id, entry.dataset_revision) for entry in entries} == {("ylecun/mnist", commit)}
+    assert isinstance(readme, bytes)
+    front = yaml.safe_load(readme.split(b"---\n")[1])
+    assert front["datasets"] == ["ylecun/mnist"]
+    measured = front["model-index"][0]["results"][0]["dataset"]
+    assert (measured["type"], measured["revision"], measured["config"]) == ("ylecun/mnist", commit, "mnist")
 
 
 def test_what_is_there_already_is_said(pervade, hub: StandIn, run: Path) -> None:

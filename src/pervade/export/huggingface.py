@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import platform
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -170,7 +171,8 @@ def _write_mlmodel(folder: Path) -> None:
     """MLflow's description of the folder (its python_function flavour)."""
     (folder / "code").mkdir(exist_ok=True)
     shutil.copyfile(Path(mlflow_loader.__file__), folder / "code" / f"{LOADER}.py")
-    flavour = {"loader_module": LOADER, "code": "code", "env": {"virtualenv": "python_env.yaml"}}
+    flavour: dict[str, Any] = {"loader_module": LOADER, "code": "code", "env": {"virtualenv": "python_env.yaml"}}
+    flavour["python_version"] = platform.python_version()
     versions = ["python: 3.11", "dependencies:", "  - transformers", "  - torch", "  - pillow"]
     files.write_text(folder / "python_env.yaml", "\n".join(versions) + "\n")
     files.write_text(folder / "MLmodel", yaml.safe_dump({"flavors": {"python_function": flavour}}, sort_keys=False))

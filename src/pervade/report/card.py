@@ -21,6 +21,10 @@ from pervade.report.sections import networks, recipe, reproduce
 
 MOST_CLASSES = 300  # in the table
 
+OF_HUB = re.compile(
+    r"hf://(?:datasets/)?(?P<name>(?!\.{0,2}/)[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<config>[^/]+))?"
+)
+
 NOT_MEASURED = {
     "attack": "robustness: how it answers inputs that were changed to mislead it",
     "explain": "reasons: what in an input its answers rest on",
@@ -96,8 +100,8 @@ def metadata(record: Record) -> dict[str, Any]:
     # By convention an agent is found by its environment and its algorithm.
     agent = (wording.environment(record), record.words.name) if record.acts else ()
     front["tags"] = [str(tag) for tag in ("pervade", pipeline, model, *agent) if tag]
-    if source.startswith("hf://"):
-        front["datasets"] = [source.removeprefix("hf://")]
+    if there := of_hub(source):
+        front["datasets"] = [there["name"]]
     result = record.main
     if result is not None:
         front["metrics"] = list(dict.fromkeys(_hub_metric(figure)["type"] for figure in _with_value(result)))
@@ -110,16 +114,30 @@ def metadata(record: Record) -> dict[str, Any]:
 def _hub_result(record: Record, result: Result, pipeline: str) -> dict[str, Any]:
     source = str(record.data.get("source", "not recorded"))
     task = pipeline or record.words.name or "other"
-    kind = source.removeprefix("hf://") if source.startswith("hf://") else "private"
+    there = of_hub(source)
+    more = {key: there[key] for key in ("config", "revision") if there.get(key)}
     return {
         "task": {"type": task, "name": (task[:1].upper() + task[1:]).replace("-", " ")},
         "dataset": {
-            "type": _public(source) if record.acts else kind,
+            "type": _public(source) if record.acts else there.get("name", "private"),
             "name": _public(source),
             "split": result.split,
+            **more,
         },
         "metrics": [_hub_metric(figure) for figure in _with_value(result)],
     }
+
+
+def of_hub(source: str) -> dict[str, str | None]:
+    """The "name" (owner/name), "revision" and "config" of data on the Hub; empty where the data are from elsewhere.
+
+    >>> of_hub("hf://ylecun/mnist@abc/mnist")
+    {'name': 'ylecun/mnist', 'revision': 'abc', 'config': 'mnist'}
+    >>> of_hub("hf:///home/ann/mnist"), of_hub("photos")
+    ({}, {})
+    """
+    match = OF_HUB.fullmatch(source)
+    return match.groupdict() if match else {}
 
 
 def _with_value(result: Result) -> list[Figure]:

@@ -136,15 +136,15 @@ def _checkpoint(run: RunDirectory, name: str, record: Record) -> dict[str, bytes
 
 def _eval_results(record: Record) -> dict[str, bytes | Path]:
     """The Hub's own form of figures, of data that lie there."""
-    source, result = str(record.data.get("source", "")), record.main
-    address = re.match(r"hf://(?:datasets/)?([\w.-]+/[\w.-]+)", source)
-    if address is None or result is None:
+    data, result = card.of_hub(str(record.data.get("source", ""))), record.main
+    if not data or result is None:
         return {}
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     entries = [
         EvalResultEntry(
-            dataset_id=address[1],
+            dataset_id=str(data["name"]),
+            dataset_revision=data["revision"] if re.fullmatch(r"[0-9a-f]{40}", data["revision"] or "") else None,
             task_id=figure.words.hub or figure.name,
             value=figure.value,
             notes=f"{result.split} split, n = {figure.n}, measured by Pervade",
