@@ -36,7 +36,7 @@ FLOORS = {
     **dict.fromkeys(("check", "forecast", "init", "train", "evaluate"), 4),
     **dict.fromkeys(("explain", "attack", "privacy", "compress", "export", "serve"), 4),
     **dict.fromkeys(("api", "run", "recipes", "report", "ui"), 5),
-    "cli": 6,
+    **dict.fromkeys(("cli", "__main__"), 6),
 }
 STAGES = {name for name, floor in FLOORS.items() if floor == 4}
 

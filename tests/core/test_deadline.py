@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -72,3 +74,15 @@ def test_what_is_cut_while_it_writes_leaves_no_part_of_a_file(tmp_path: Path) ->
     assert done_by(time.monotonic() + 0.05, lambda: write("old")) is None
     assert [each.name for each in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old").read_text() == "whole"
+
+
+def test_a_module_that_is_being_loaded_is_loaded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(0.1)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load() -> None:
+        importlib.import_module("slow_to_load")
+        forever()
+
+    assert done_by(time.monotonic() + 0.02, load) is None
+    assert sys.modules.pop("slow_to_load").whole

@@ -11,15 +11,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import FrameType
+from typing import TypeVar
 
 T = TypeVar("T")
 
-AGAIN = 1.0  # seconds after which it rings once more, where the first was lost (in a destructor, say)
+AGAIN = 0.2  # seconds after which it rings once more, where the first was lost (in a destructor, say)
 
 
 class _TimeUp(BaseException):
     """No `except Exception` takes it for a fault."""
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: half of one would stay behind. It rings again."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def done_by(until: float | None, make: Callable[[], T]) -> T | None:
@@ -36,8 +46,8 @@ def done_by(until: float | None, make: Callable[[], T]) -> T | None:
         return make()
     inside = True
 
-    def ring(number: int, frame: Any) -> None:
-        if inside:
+    def ring(number: int, frame: FrameType | None) -> None:
+        if inside and not _imports(frame):
             raise _TimeUp
 
     before = signal.signal(signal.SIGALRM, ring)
