@@ -13,6 +13,7 @@ import pervade
 from pervade.core import files
 from pervade.core.contracts import Context, Recipe, Several, Tokens
 from pervade.core.errors import ConfigError, DataError, TrainingError
+from pervade.core.run import RunDirectory
 from pervade.core.types import Rows, Table
 from pervade.data.rows.sources.whole import Whole
 from pervade.domains.bag import Bag
@@ -24,7 +25,8 @@ from pervade.models.blend import Blend
 from pervade.models.linear import Linear
 from pervade.models.transformer import Transformer
 from pervade.run import blending, rungs
-from pervade.run.ladder import Ladder, Rung
+from pervade.run.candidates import Candidates
+from pervade.run.ladder import Rung
 from pervade.run.training import Options
 from pervade.tasks.classify import Classify
 from pervade.tasks.regress import Regress
@@ -193,26 +195,24 @@ def test_a_blend_is_taken_where_rows_are_likelier_unless_it_is_shown_to_be_worse
         return {**rows, "probabilities": np.stack([said, 1 - said], 1), "prediction": (said < 0.5).astype(int)}
 
     tables = {"plain": table(27, 0.9, 0.1), "trained": table(24, 0.9, 0.1), "blend": table(right, sure, wrong)}
-    monkeypatch.setattr(Ladder, "_headline", lambda self: ("accuracy", Classify().metrics(DOMAIN)["accuracy"]))
-    monkeypatch.setattr(Ladder, "_tables", lambda self, rungs, without=None: [tables[rung.name] for rung in rungs])
-    monkeypatch.setattr(Ladder, "_crossed", lambda self, rungs: tables[rungs[0].name])
-    ladder = object.__new__(Ladder)
-    ladder.recipes = {"trained": replace(texts.recipe(), task=Classify())}
-    assert ladder._best([Rung("plain"), Rung("trained"), Rung("blend")], without=0).name == taken
-    assert ladder._best([Rung("plain"), Rung("trained")]).name == "plain"
+    monkeypatch.setattr(Candidates, "headline", lambda self: ("accuracy", Classify().metrics(DOMAIN)["accuracy"]))
+    monkeypatch.setattr(Candidates, "tables", lambda self, rungs, without=None: [tables[rung.name] for rung in rungs])
+    monkeypatch.setattr(Candidates, "crossed", lambda self, rungs: tables[rungs[0].name])
+    candidates = Candidates(RunDirectory(Path("run")), replace(texts.recipe(), task=Classify()), ())
+    assert candidates.best([Rung("plain"), Rung("trained"), Rung("blend")], without=0).name == taken
+    assert candidates.best([Rung("plain"), Rung("trained")]).name == "plain"
     # One that few validation rows alone judge has to be shown to be better, as any rung has.
-    assert ladder._best([Rung("plain", folds=5), Rung("trained"), Rung("blend")]).name == "plain"
+    assert candidates.best([Rung("plain", folds=5), Rung("trained"), Rung("blend")]).name == "plain"
 
 
 def test_rows_of_two_speakers_do_not_tell_how_much_each_is_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
     tables, _ = two_that_know_half(40)
     apart = [{**table, "group": np.arange(40) % 2} for table in tables]
-    monkeypatch.setattr(Ladder, "_tables", lambda self, rungs: apart)
-    monkeypatch.setattr(Ladder, "_domain", lambda self: DOMAIN)
-    ladder = object.__new__(Ladder)
-    ladder.rungs = [Rung("plain", "complete"), Rung("trained", "complete")]
+    monkeypatch.setattr(Candidates, "tables", lambda self, rungs: apart)
+    monkeypatch.setattr(Candidates, "domain", lambda self: DOMAIN)
+    recipe, rungs = replace(texts.recipe(), task=Classify()), [Rung("plain"), Rung("trained")]
     with pytest.raises(TrainingError, match="validation rows of 2 groups do not tell how much each is to count"):
-        ladder._together(replace(texts.recipe(), task=Classify()))
+        Candidates(RunDirectory(Path("run")), recipe, rungs).together(recipe)
 
 
 def test_a_useless_model_counts_nothing_and_scales_stay_in_the_weights() -> None:

@@ -20,6 +20,7 @@ from pervade.init.pretrained import Pretrained
 from pervade.metrics.classification import classification_metrics
 from pervade.recipes import text
 from pervade.run import blending, cross_validation, workflow
+from pervade.run.candidates import Candidates
 from pervade.run.ladder import Ladder, Rung
 from pervade.run.training import Options
 from tests import texts
@@ -111,9 +112,11 @@ def test_what_one_fold_stumbles_over_costs_no_rung(tmp_path: Path, monkeypatch: 
 
 def test_where_no_figure_is_defined_the_first_rung_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracy = classification_metrics(["a", "b"])["accuracy"]
-    monkeypatch.setattr(Ladder, "_headline", lambda self: ("accuracy", accuracy))
-    monkeypatch.setattr(Ladder, "_best", lambda self, rungs, without=None: rungs[0])
+    monkeypatch.setattr(Candidates, "headline", lambda self: ("accuracy", accuracy))
+    monkeypatch.setattr(Candidates, "best", lambda self, rungs, without=None: rungs[0])
     ladder = object.__new__(Ladder)
+    ladder.run, ladder.recipes = RunDirectory(Path("run")), {"plain": texts.recipe()}
+    ladder.half_of, ladder.settling = {}, set()
     ladder.rungs = [Rung("plain", "complete"), Rung("trained", "complete")]
     ladder.faults, ladder.best_of = [], "accuracy"
     assert ladder.take().name == "plain"
@@ -171,10 +174,10 @@ def test_a_rung_that_few_rows_judge_has_to_be_shown_to_be_better(
 
     tables = {"plain": table(24), "trained": table(right)}
     accuracy = classification_metrics(["a", "b"])["accuracy"]
-    monkeypatch.setattr(Ladder, "_headline", lambda self: ("accuracy", accuracy))
-    monkeypatch.setattr(Ladder, "_tables", lambda self, rungs, without=None: [tables[rung.name] for rung in rungs])
+    monkeypatch.setattr(Candidates, "headline", lambda self: ("accuracy", accuracy))
+    monkeypatch.setattr(Candidates, "tables", lambda self, rungs, without=None: [tables[rung.name] for rung in rungs])
     rungs = [Rung("plain", folds=3), Rung("trained")]
-    assert object.__new__(Ladder)._best(rungs).name == taken
+    assert Candidates(RunDirectory(Path("run")), texts.recipe(), ()).best(rungs).name == taken
 
 
 @pytest.mark.slow
@@ -182,7 +185,7 @@ def test_all_rungs_of_a_whole_ladder_are_judged_by_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A blend that is put together whether it is better or not lets each half of the rows weigh the other."""
-    monkeypatch.setattr(Ladder, "_loses", lambda *asked: False)
+    monkeypatch.setattr(Candidates, "loses", lambda *asked: False)
     monkeypatch.setattr(blending, "weights", lambda task, tables, scales, domain: [scale / 3 for scale in scales])
     small = replace(text.recipe(init=str(texts.encoder_folder(tmp_path / "encoder"))), epochs=2, workers=0)
     run = climb(texts.reviews(100), tmp_path, "plain,frozen,trained,blend", recipe=small)

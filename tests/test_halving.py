@@ -13,13 +13,14 @@ import pytest
 
 import pervade
 from pervade.core import files
-from pervade.core.errors import ConfigError, DataError
+from pervade.core.errors import ConfigError, DataError, ResourceError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Rows
 from pervade.engine import checkpoint
 from pervade.init.pretrained import Pretrained
 from pervade.recipes import text
-from pervade.run import halving, rungs, search, search_space
+from pervade.run import blending, halving, rungs, search, search_space
+from pervade.run.candidates import Candidates
 from pervade.run.search import Trial
 from pervade.run.search_space import Choice, Range
 from pervade.run.stopping import Stopped
@@ -83,10 +84,11 @@ def test_what_is_set_by_hand_is_not_drawn(tmp_path: Path) -> None:
 
 def test_which_rungs_a_search_goes_through() -> None:
     recipe = texts.recipe()
-    assert list(rungs.searched(recipe, TASK, None) or {}) == ["plain", "frozen", "trained"]
-    with pytest.raises(ConfigError, match="a search has no blend"):
-        rungs.searched(recipe, TASK, ["plain", "blend"])
-    assert rungs.searched(texts.recipe(validation=0.0), TASK, None) is None
+    assert list(rungs.searched(recipe, TASK, rungs.RUNGS, by_default=True) or {}) == list(rungs.RUNGS)
+    with pytest.raises(ConfigError, match="blend: there are no two other rungs to put together"):
+        rungs.searched(recipe, TASK, ["blend"])
+    assert rungs.searched(recipe, TASK, ["frozen", "trained", "blend"], by_default=True) is None  # no weights are here
+    assert rungs.searched(texts.recipe(validation=0.0), TASK, rungs.RUNGS, by_default=True) is None
     assert search_space.own_values({"epochs": Choice((2, 4))}, recipe) == {"epochs": 4}
 
 
@@ -214,6 +216,39 @@ def test_one_that_was_stopped_goes_on_to_the_same(data: Path, tmp_path: Path, st
     straight = pervade.fit(data, recipe=recipe, task=TASK, name="straight", runs=tmp_path, options=Options())
     for run in (whole, resumed):
         assert same(weights(run.directory.member(name)), weights(straight.directory))
+
+
+def test_the_best_of_each_rung_are_put_together(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one candidate more, where that is no worse; and if its process ends within it, the next one goes on."""
+    monkeypatch.setattr(Candidates, "loses", lambda *asked: False)
+    monkeypatch.setattr(blending, "weights", lambda task, tables, scales, domain: [scale / 2 for scale in scales])
+    judge = Candidates.judge_blend
+    monkeypatch.setattr(Candidates, "judge_blend", lambda *asked: (_ for _ in ()).throw(ResourceError("disk is full")))
+    rungs_asked = ["plain", "trained", "blend"]
+    with pytest.raises(ResourceError, match="disk is full"):
+        tune(data, tmp_path, "run", ladder=rungs_asked, trials=2)
+    monkeypatch.setattr(Candidates, "judge_blend", judge)
+    run = pervade.resume(tmp_path / "run", options=Options())
+    assert [(trial["rung"], trial["state"]) for trial in trials(run)] == [
+        ("plain", "complete"),
+        ("trained", "complete"),
+        ("blend", "complete"),
+    ]
+    assert files.read_json(run.path / "search.json")["winner"] == "trial-002"
+    assert list(run.recipe().model.models) == ["trial-000", "trial-001"]
+    assert {path.parent for path in run.path.rglob("*@test.parquet")} == {run.path / "predictions"}
+    assert run.predict(["the film was superb"])[0]["top"]
+
+
+def test_what_is_no_better_together_is_not_put_together(data: Path, tmp_path: Path) -> None:
+    """One step of a random network knows nothing."""
+    asked = {"ladder": ["plain", "trained", "blend"], "trials": 2, "recipe": texts.recipe(epochs=1, threads=1)}
+    run = tune(data, tmp_path, "run", **asked)
+    assert [trial["rung"] for trial in trials(run)] == ["plain", "trained"]
+    why = files.read_json(run.path / "search.json")["no_blend"]
+    assert why.startswith(("beside trial-000 no rung", "the rungs together are no better than trial-000 alone"))
+    assert not run.directory.member("trial-002").path.exists()
+    assert "The best of each rung were not put together: " in run.report().read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -165,11 +165,11 @@ def test_the_frozen_head_is_the_best_there_is(data: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [("plian", "did you mean 'plain'"), ("", "names no rung"), ("frozen", "no published network is at hand")],
+    [("plian", "did you mean 'plain'"), (" ,", "names no rung"), ("frozen", "no published network is at hand")],
 )
 def test_rungs_that_are_not_there(names: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        rungs_module.plan(texts.recipe(), "text-classification", [name for name in names.split(",") if name])
+        rungs_module.plan(texts.recipe(), "text-classification", rungs_module.asked(names))
 
 
 def test_a_rung_that_these_data_have_not_is_said(data: Path, tmp_path: Path) -> None:
@@ -179,7 +179,8 @@ def test_a_rung_that_these_data_have_not_is_said(data: Path, tmp_path: Path) -> 
 
 
 def test_all_rungs_have_a_name_together() -> None:
-    assert rungs_module.asked(["all"]) == rungs_module.RUNGS
+    assert rungs_module.asked(["all"]) == rungs_module.asked("plain, all") == rungs_module.RUNGS
+    assert rungs_module.asked(" trained,,plain") == ("plain", "trained")
 
 
 def test_a_ladder_needs_rows_that_choose() -> None:
@@ -217,10 +218,12 @@ def test_where_nothing_is_named_all_rungs_are_climbed(data: Path, tmp_path: Path
         "blend": told(run)["blend"]["state"],
     }
     assert "rungs: plain, trained, blend; no frozen: no published network is at hand (name one with " in "\n".join(said)
-    assert (
-        "each rung learns from 84 rows and is judged by 18; trained makes up to 1 pass; how long it takes is not known "
-        "before its first steps"
-    ) in said
+    assert "each rung learns from 84 rows and is judged by 18; trained makes up to 1 pass" in said
+    expected = [line for line in said if line.startswith("expected of ")]
+    assert re.fullmatch(r"expected of plain: (about|at most) \d+ s to read 102 rows, and longer until .*", expected[0])
+    assert re.fullmatch(r"expected of trained: up to \d+ s for 1 pass", expected[1])
+    assert re.fullmatch(r"expected of blend: about \d+ s beside reading the rows, .*", expected[2])
+    assert said.index(expected[-1]) < said.index("rung plain:")
     assert run.results()["n"] == 18
 
 

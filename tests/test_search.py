@@ -78,7 +78,12 @@ def test_faulty_texts(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [({"lr": "find"}, "a search tries rates itself"), ({"seeds": 2}, "has no seeds"), ({"folds": 3}, "has no folds")],
+    [
+        ({"lr": "find"}, "a search tries rates itself"),
+        ({"seeds": 2}, "has no seeds"),
+        ({"folds": 3}, "has no folds"),
+        ({"best_of": "size"}, "has no best_of"),
+    ],
 )
 def test_what_a_search_would_pass_over(shapes: Path, tmp_path: Path, asked: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -375,7 +375,7 @@ def fit(
     seeds: int | None = None,
     folds: int | str | None = None,
     search: search_module.Plan | None = None,
-    ladder: Sequence[str] | None = None,
+    ladder: str | Sequence[str] | None = None,
     best_of: str = "accuracy",
     tuning: str | None = None,
     algorithm: str | None = None,
@@ -509,19 +509,19 @@ def tune(
 
     `time_limit` (seconds) covers everything, the final evaluation included; `trials` is how many there are at most.
     `search` are "path=low..high", "path=low..high:log" or "path=[a, b, c]"; without any the recipe's own space is
-    searched. `settings` are those of `fit`, but that a rate cannot be found and a search has no seeds or folds. Raises
-    ConfigError where neither limit is given, a path is unknown, or Optuna is not installed.
+    searched. `settings` are those of `fit`, but that a rate cannot be found and a search has no seeds, folds or
+    best_of. Raises ConfigError where neither limit is given, a path is unknown, or Optuna is not installed.
     """
     if settings.get("lr") == "find":
         raise ConfigError(
             "lr 'find' is for a single training, and a search tries rates itself; search over them with "
             "optimizer.lr=1e-4..1e-1:log, or give a number"
         )
-    several = [name for name in ("seeds", "folds") if settings.get(name) is not None]
+    several = [name for name in ("seeds", "folds", "best_of") if settings.get(name) is not None]
     if several:
         raise ConfigError(
-            f"a search has no {several[0]}, since each of its trials is a single training; search first, then train "
-            f"what was found with {several[0]}"
+            f"a search has no {several[0]}, since each of its trials is a single training, and the best is delivered; "
+            f"search first, then train what was found with {several[0]}"
         )
     return fit(data, search=search_module.plan(time_limit, trials, search), options=_since(options), **settings)
 

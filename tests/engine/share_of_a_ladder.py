@@ -1,6 +1,6 @@
 """What one rank of two does for test_ranks_on_a_ladder.py.
 
-python share_of_a_ladder.py FOLDER RANK     reads FOLDER/reviews.tsv, writes FOLDER/RANK.json and three runs
+python share_of_a_ladder.py FOLDER RANK     reads FOLDER/reviews.tsv, writes FOLDER/RANK.json and four runs
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pervade.core.types import Rows
 from pervade.domains.bag import Bag
 from pervade.engine import ranks
 from pervade.engine.fit import Learner
+from pervade.run import blending
+from pervade.run.candidates import Candidates
 from pervade.run.stopping import Stopped
 from pervade.run.training import Options
 from tests import texts
@@ -65,6 +67,14 @@ def main() -> None:
     taken = json.loads((folder / "stopped" / "ladder.json").read_text())["taken"]
     ranks.wait()
     pervade.resume(folder / "stopped", options=Options())
+    Candidates.loses = lambda *asked: False
+    blending.weights = lambda task, tables, scales, domain: [scale / 2 for scale in scales]
+    asked = {
+        "recipe": texts.recipe(epochs=2, threads=1),
+        "task": "text-classification",
+        "ladder": "plain,trained,blend",
+    }
+    pervade.tune(folder / "reviews.tsv", trials=2, runs=folder, name="searched", options=Options(), **asked)
     (folder / f"{rank}.json").write_text(json.dumps({"stopped": stopped, "taken": taken}))
     dist.destroy_process_group()
 

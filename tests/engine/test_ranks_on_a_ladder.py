@@ -17,7 +17,7 @@ from pervade.run.training import Options
 from tests import texts
 from tests.small_run import same, weights
 
-pytestmark = pytest.mark.slow  # 20 s: three ladders of two processes
+pytestmark = pytest.mark.slow  # 25 s: three ladders and a search of two processes
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,14 @@ def test_one_that_was_stopped_goes_on_to_the_same(folder: Path) -> None:
     whole, stopped = RunDirectory(folder / "whole"), RunDirectory(folder / "stopped")
     for name in ("plain", "trained"):
         assert same(weights(whole.member(name)), weights(stopped.member(name)))
+
+
+def test_what_was_searched_is_put_together(folder: Path) -> None:
+    """Whether it is better or not, here."""
+    run = RunDirectory(folder / "searched")
+    record = files.read_json(run.path / "search.json")
+    assert [(trial["rung"], trial["state"]) for trial in record["trials"]] == [
+        (name, "complete") for name in ("plain", "trained", "blend")
+    ]
+    assert record["winner"] == "trial-002"
+    assert not list((run.path / "members").rglob("*@test.parquet"))

@@ -74,8 +74,7 @@ def train(
         raise DataError("DATA is empty; give a folder or a table")
     given |= {"folds": folds_of(folds), "time_limit": seconds(time_limit)}
     with stoppable():
-        rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
-        given |= {"seeds": seeds, "ladder": rungs, "best_of": best_of}
+        given |= {"seeds": seeds, "ladder": ladder, "best_of": best_of}
         if dry_run:
             api.open_data(data, **{key: value for key, value in given.items() if key != "name"})
             return

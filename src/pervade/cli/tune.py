@@ -40,7 +40,8 @@ def tune(
         str | None,
         typer.Option(
             metavar="RUNGS",
-            help="Search across ways to learn: some of plain,frozen,trained, or all, as where no --model is named.",
+            help="Search across ways to learn, as where no --model is named: some of plain,frozen,trained,blend, or "
+            "all.",
         ),
     ] = None,
 ) -> None:
@@ -51,7 +52,6 @@ def tune(
 
     if not data:
         raise DataError("DATA is empty; give a folder or a table")
-    rungs = None if ladder is None else [name.strip() for name in ladder.split(",") if name.strip()]
-    given |= {"time_limit": seconds(time_limit), "trials": trials, "search": search or [], "ladder": rungs}
+    given |= {"time_limit": seconds(time_limit), "trials": trials, "search": search or [], "ladder": ladder}
     with stoppable():
         finish(api.tune(data, **given))

@@ -433,6 +433,7 @@ FIELDS: dict[str, Some] = {
         "base": Some,
         "rungs": dict[str, Some | str],
         "best_of": Literal["accuracy", "size", "speed"],
+        "blend": bool,
         "by_default": bool,
     },
     "ladder.json": {
@@ -459,6 +460,7 @@ FIELDS: dict[str, Some] = {
         "metric": str | None,
         "higher_is_better": bool,
         "winner": str | None,
+        "no_blend": str,
         "used": float,
         "trials": list[Trial],
     },

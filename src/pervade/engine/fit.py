@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from torch.nn import Module
 
-from pervade.core.contracts import Context, Gradient, Optimizer, Schedule, Source, Task, Tuning
+from pervade.core import runtime
+from pervade.core.contracts import Context, Gradient, Optimizer, Recipe, Schedule, Source, Task, Tuning
 from pervade.core.contracts.abilities import CouplesRows, HasCompanions
 from pervade.core.errors import ContractError
 from pervade.core.types import Batch, Parts
@@ -86,6 +87,26 @@ class Learner:
         self._stop = False
         self._finished: tuple[int, Module] | None = None  # after which step, and what is `judged` then
         self._begun = -1  # groups that had begun to learn when the network's modes were set last
+
+    @classmethod
+    def by(cls, recipe: Recipe, network: Module, context: Context, total_steps: int) -> Learner:
+        """As the recipe says, on the device of the network."""
+        return cls(
+            recipe.task,
+            network,
+            context,
+            recipe.optimizer,
+            recipe.schedule,
+            total_steps,
+            gradient=recipe.gradient,
+            micro_batch=recipe.micro_batch,
+            clip_norm=recipe.clip_norm,
+            precision=runtime.training_precision(next(network.parameters()).device.type, recipe.precision),
+            tuning=recipe.tuning,
+            l1=recipe.l1,
+            l2=recipe.l2,
+            average=recipe.average,
+        )
 
     # what a caller asks
 

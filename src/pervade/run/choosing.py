@@ -54,7 +54,7 @@ def choose(
     seeds: int | None = None,
     folds: int | str | None = None,
     search: bool = False,
-    ladder: Sequence[str] | None = None,
+    ladder: str | Sequence[str] | None = None,
     best_of: str = "accuracy",
     **flags: Any,
 ) -> Chosen:
@@ -88,11 +88,9 @@ def choose(
     chosen = chosen if steps is None else for_steps(chosen, steps)
     chosen = promising.promising(chosen, promised)
     if search:
-        some = [name for name in asked.names if name != "blend" or name in (ladder or ())]
-        named = None if ladder is None and asked.names == rungs_module.RUNGS else some
         if asked.climbs and not spec.readable(chosen):
             raise ConfigError(UNREGISTERED)
-        rungs = rungs_module.searched(chosen, task, named) if asked.climbs else None
+        rungs = rungs_module.searched(chosen, task, asked.names, asked.by_default) if asked.climbs else None
     else:
         chosen, rungs = _rungs(chosen, task, asked, together is not None, options.screen.say)
     rungs_module.check(best_of, rungs)

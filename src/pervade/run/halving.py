@@ -1,7 +1,9 @@
 """A search across the rungs of a ladder (run/rungs.py): candidates of each, the first as the recipe has it, the others
 with settings drawn evenly from its space, and successive halving among those that learn step by step (Jamieson and
 Talwalkar 2016, arXiv:1502.07943): all go through a small share of their training, the better half through twice as
-much, until one is through. What is solved at once is through, and stands as a candidate all the time.
+much, until one is through. What is solved at once is through, and stands as a candidate all the time. At the end the
+best of each rung are put together, as a ladder does (run/candidates.py): a candidate more where validation rows are
+likelier by it.
 
 Candidates are compared by the task's first figure on the validation split, since rungs stop early by different ones.
 search.json says of each its rung and the share it came to; a paused one goes on from its state, bit for bit.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,19 +22,21 @@ from typing import Any
 import numpy as np
 
 from pervade import recipes
-from pervade.core import files, spec
+from pervade.core import deadline, files, spec
 from pervade.core import seed as seeds
 from pervade.core.contracts import Recipe, Solver
-from pervade.core.errors import ConfigError, DataError, PervadeError
+from pervade.core.errors import ConfigError, DataError, PervadeError, TrainingError
 from pervade.core.run import RunDirectory
 from pervade.core.types import Json, Rows, Table
 from pervade.engine import checkpoint, origin, predictions, ranks
-from pervade.run import imbalance, search_space, workflow
+from pervade.run import imbalance, members, search_space, workflow
 from pervade.run import rungs as rungs_module
+from pervade.run.candidates import BLEND, Candidates
 from pervade.run.cross_validation import judge_by_all
-from pervade.run.ladder import LEAST_PASSES, ends_all
+from pervade.run.ladder import BLENDING, ends_all
+from pervade.run.rungs import LEAST_PASSES
 from pervade.run.search import NO_VALIDATION, Plan, Search, Trial, figures
-from pervade.run.settling import only
+from pervade.run.settling import halves, only
 from pervade.run.stopping import Paused
 from pervade.run.training import Options
 
@@ -50,7 +55,7 @@ def begin(
 ) -> None:
     """Writes members.json: each rung with its recipe and its space, or why there is none. Raises ConfigError where a
     path that is searched is a field of no rung, or a value is not allowed."""
-    climbed = {name: rung for name, rung in rungs.items() if isinstance(rung, Recipe)}
+    climbed = {name: rung for name, rung in rungs.items() if isinstance(rung, Recipe) and name != BLEND}
     spaces = {name: _space(rung, asked.space, task, settled) for name, rung in climbed.items()}
     known = {path for space in spaces.values() for path in space}
     for path in asked.space:
@@ -61,6 +66,7 @@ def begin(
         ranges = {path: values.as_json() for path, values in spaces[name].items()}
         own[name] = {"recipe": spec.encode(rung), "space": ranges}
     about: dict[str, Any] = {"kind": "halving", "time_limit": asked.time_limit, "trials": asked.trials}
+    about |= {"blend": isinstance(rungs.get(BLEND), Recipe)}
     origin.write(run, recipe)
     files.write_json(run.members, {**about, "space": {}, "base": spec.encode(recipe), "rungs": own})
 
@@ -93,7 +99,8 @@ class Halving(Search):
 
     def __init__(self, run: RunDirectory, request: workflow.Request, options: Options) -> None:
         super().__init__(run, request, options)
-        stored = files.read_json(run.members, "rungs")["rungs"]
+        whole = files.read_json(run.members, "rungs")
+        stored, self.blends = whole["rungs"], bool(whole.get("blend"))  # whether the best are put together
         climbed = {name: own for name, own in stored.items() if not isinstance(own, str)}
         self.lacking = {name: own for name, own in stored.items() if isinstance(own, str)}
         self.rungs: dict[str, Recipe] = {name: spec.decode(own["recipe"], Recipe) for name, own in climbed.items()}
@@ -103,7 +110,7 @@ class Halving(Search):
         self.levels = shares(len(learning))
 
     def is_solved(self, rung: str) -> bool:
-        return isinstance(self.rungs[rung].optimizer, Solver)
+        return rung == BLEND or isinstance(self.rungs[rung].optimizer, Solver)
 
     def _drawn(self) -> Iterator[tuple[str, dict[str, Json]]]:
         """The candidates, each by its rung and its settings: of every rung the recipe's own, then others in turn."""
@@ -146,7 +153,7 @@ class Halving(Search):
         self._agree()
         decided = json.loads(ranks.same_text(json.dumps(self._decide() if ranks.rank() == 0 else None)))
         if decided is None:
-            return None
+            return self._blend()
         number, goal, seconds = decided
         if number == len(self.trials):
             rung, values = self.candidates[number]
@@ -161,6 +168,14 @@ class Halving(Search):
         trial.state, trial.goal = "running", goal
         self.save()
         return trial
+
+    def _blend(self) -> Trial | None:
+        """The last candidate, which is made of the best ones; None where there is to be none, or was one."""
+        if not self.blends or self.no_blend or any(trial.rung == BLEND for trial in self.trials):
+            return None
+        self.trials.append(Trial(len(self.trials), {}, rung=BLEND, goal=1.0))
+        self.save()
+        return self.trials[-1]
 
     def _decide(self) -> tuple[int, float, float | None] | None:
         """Number, the share that it is to come to, and the seconds for that; None where the search is over."""
@@ -262,9 +277,23 @@ class Halving(Search):
         return predictions.read_columns(path) if path.exists() else None
 
     def best(self) -> Trial | None:
-        """Of those that are through, and of those still paused where time ended before."""
-        able = [t for t in self.trials if t.state in ("complete", "paused") and t.value is not None]
-        return next(iter(self._ordered(able)), None)
+        """Of those that are through, and of those still paused where time ended before. What was put together is better
+        than these, or it would not have been."""
+        able = self._able()
+        blend = next((trial for trial in able if trial.rung == BLEND), None)
+        return blend or next(iter(self._ordered(able)), None)
+
+    def _able(self) -> list[Trial]:
+        return [t for t in self.trials if t.state in ("complete", "paused") and t.value is not None]
+
+    def _candidates(self) -> Candidates:
+        """The best of each rung, to be put together."""
+        validation = self.rows.where("split", "validation")
+        best: dict[str, Trial] = {}
+        for trial in self._ordered(self._able()):
+            best.setdefault(trial.rung, trial)
+        order = [best[name] for name in self.rungs if name in best]
+        return Candidates(self.run, self.base, order, halves(validation, self.base.seed), set(validation.number))
 
     # one candidate
 
@@ -294,6 +323,9 @@ class Halving(Search):
         return search_space.with_values(own, trial.values)  # last: what is drawn holds, of the network too
 
     def carry_out(self, trial: Trial, rows: Rows) -> None:
+        if trial.rung == BLEND:
+            self._put_together(trial, rows)
+            return
         member, began = self.run.member(trial.name), time.monotonic()
         own = checkpoint.read_recipe(member.recipe)
         alike, whole = own.domain == self.base.domain, trial.goal == 1.0
@@ -301,8 +333,9 @@ class Halving(Search):
         options = replace(self.options, began=began, finish=False, keep_validation=True)
         options = replace(options, least_passes=LEAST_PASSES if beside and self.is_solved(trial.rung) else 0.0)
         options = replace(options, pause_at=None if whole else trial.goal)
-        if whole and not self.is_solved(trial.rung):
-            options = replace(options, rows_after=list(rows.column("split")).count("validation"))
+        if whole and self.blends and not self.is_solved(trial.rung):
+            splits = list(rows.column("split"))  # of which a blend predicts once more those that are looked at
+            options = replace(options, rows_after=splits.count("validation") + splits.count(members.final_split(rows)))
         try:
             workflow.train(member, self.request, None, options, rows if alike else None)
             judge_by_all(member, rows, alike)
@@ -314,6 +347,51 @@ class Halving(Search):
         finally:
             trial.seconds = round(trial.seconds + time.monotonic() - began, 3)
         self.conclude(trial, member)
+
+    def _put_together(self, trial: Trial, rows: Rows) -> None:
+        """The best of each rung as one network, where it is better than the best of them; else it is said why not."""
+        member, began = self.run.member(trial.name), time.monotonic()
+
+        def begin() -> None:
+            if not member.recipe.exists():
+                own = self._candidates().together(self.base)
+                workflow.write_data(member, self.request.source, rows)
+                workflow.begin(member, own, self.request)
+
+        def make() -> bool:
+            ranks.by_first(begin)
+            options = replace(self.options, began=began, finish=False, keep_validation=True)
+            workflow.train(member, replace(self.request, find_lr=False), None, options)
+            judge_by_all(member, rows, False)
+            ranks.by_first(lambda: self._judge_blend(member))
+            return True
+
+        limit, until = self.time_limit, None
+        if limit is not None and ranks.world() == 1:
+            until = began + BLENDING * (limit - self.used)
+        try:
+            if deadline.done_by(until, make) is None:
+                raise TrainingError("the time that is left does not suffice to put what was found together")
+            trial.state, trial.share = "complete", 1.0
+        except PervadeError as error:
+            if ends_all(error):
+                raise
+            self.no_blend = str(error)
+            self.trials.remove(trial)
+            if ranks.rank() == 0:
+                shutil.rmtree(member.path, ignore_errors=True)
+            self.save()
+            self.options.screen.say(f"no blend: {error}")
+            return
+        trial.seconds = round(trial.seconds + time.monotonic() - began, 3)
+        self.conclude(trial, member)
+
+    def _judge_blend(self, member: RunDirectory) -> None:
+        self._candidates().judge_blend(member)
+
+    def price_ending(self, trial: Trial, rows: Rows) -> None:
+        if trial.rung != BLEND:  # after which nothing else has to fit
+            super().price_ending(trial, rows)
 
     def _fail(self, trial: Trial, error: PervadeError) -> None:
         if ends_all(error):

@@ -21,9 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from pervade.core import deadline, files, runtime, spec
@@ -40,20 +38,27 @@ from pervade.core.errors import (
     TrainingError,
 )
 from pervade.core.run import RunDirectory
-from pervade.core.types import Rows, Table
-from pervade.core.words import counted
-from pervade.data.rows.sources.whole import Whole
-from pervade.domains.composite import Composite
-from pervade.engine import checkpoint, predictions, ranks
+from pervade.core.types import Rows
+from pervade.engine import checkpoint, ranks
 from pervade.engine.predictor import Predictor
 from pervade.evaluate.evaluation import evaluate
-from pervade.init.members import Members
-from pervade.metrics.estimate import Metric, estimate, too_few_groups
-from pervade.models.blend import Blend
-from pervade.run import blending, cross_validation, imbalance, members, overview, promising, synthetic, workflow
+from pervade.metrics.estimate import estimate
+from pervade.run import (
+    blending,
+    cross_validation,
+    forecast,
+    imbalance,
+    members,
+    overview,
+    promising,
+    synthetic,
+    workflow,
+)
 from pervade.run import rungs as rungs_module
+from pervade.run.candidates import Candidates
 from pervade.run.progress import duration
-from pervade.run.settling import halves, only
+from pervade.run.rungs import LEAST_PASSES
+from pervade.run.settling import halves
 from pervade.run.stopping import Stopped, stopping_at_once
 from pervade.run.time_limit import AFTERWARDS, REPORTING
 from pervade.run.training import Options
@@ -65,7 +70,6 @@ SAME_ROWS = (
 )
 READ_AGAIN = 2  # times the rows are read once more for a blend: by itself, and where it is measured
 BLENDING = 0.5  # of the time that is left, for a blend; the rest is for measuring it
-LEAST_PASSES = 0.5  # for which there must be time, or a training is not begun
 NOT_DIVIDED = (ConfigError, CheckpointError, DataError, OutOfMemoryError, TrainingError)  # what ends a cross-validation
 
 
@@ -82,6 +86,10 @@ class Rung:
     n: int = 0
     row_seconds: float | None = None  # of predicting one row, where that is asked
     folds: int = 0  # by whose trainings it was judged, where rows are few; 0: by the validation split
+
+    @property
+    def rung(self) -> str:
+        return self.name
 
 
 class Ladder:
@@ -184,16 +192,30 @@ class Ladder:
     def complete(self) -> list[Rung]:
         return [rung for rung in self.rungs if rung.state == "complete"]
 
+    @property
+    def candidates(self) -> Candidates:
+        return Candidates(self.run, self.base, self.complete(), self.half_of, self.settling)
+
     def go_on(self, rows: Rows) -> None:
         self.options.screen.say(self.told)
         splits = list(rows.column("split"))
         known = rungs_module.beforehand(self.recipes, splits.count("train"), splits.count("validation"))
         self.options.screen.say(known)
+        self._forecast(rows)
         if any(rung.value is None for rung in self.complete()):  # its process ended before it was judged
             ranks.by_first(self.judge)
         for rung in self.rungs:
             if rung.state == "waiting":
                 self.climb(rung, rows)
+
+    def _forecast(self, rows: Rows) -> None:
+        """Says what the rungs that are not begun will take."""
+        waiting = [rung for rung in self.rungs if rung.state == "waiting" and not self._member(rung).recipe.exists()]
+        limit = self.base.time_limit
+        left = None if limit is None else max(limit - (time.monotonic() - self.began), 0.0)
+        to_come = {rung.name: self.recipes[rung.name] for rung in waiting}
+        for line in forecast.told(to_come, rows, self.base, self.options, left, not self.complete()):
+            self.options.screen.say(line)
 
     def climb(self, rung: Rung, rows: Rows) -> None:
         """One rung, from wherever it was left. What fails is said, and passed by."""
@@ -283,7 +305,7 @@ class Ladder:
         if self.best_of == "speed":
             rung.row_seconds = self._time(rung, rows)
         if rung.name == "blend":
-            ranks.by_first(lambda: self._judge_blend(rung, member, chosen))
+            ranks.by_first(lambda: self._judge_blend(rung, member))
         return (member.checkpoint(chosen) / "model.safetensors").stat().st_size
 
     def _cross_validate(self, rung: Rung, rows: Rows, seconds: float) -> None:
@@ -312,16 +334,8 @@ class Ladder:
             self.options.screen.say(told)
             overview.keep(self.run, [told])
 
-    def _judge_blend(self, rung: Rung, member: RunDirectory, chosen: str) -> None:
-        """By what blends say whose weights the row itself did not help to find."""
-        done, about = self.complete(), {"checkpoint": chosen, "precision": "fp32"}
-        crossed = self._crossed(done, delivered=True)
-        predictions.write_columns(member.predictions(chosen, checkpoint.UNDECIDED), crossed, about)
-        checkpoint.settle(member, chosen, blending.asked(self.base.task).decide(crossed, self._domain()))
-        if all(other.folds for other in done):
-            rung.folds = cross_validation.FOLDS
-            place = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
-            predictions.write_columns(place, self._crossed(done), about)
+    def _judge_blend(self, rung: Rung, member: RunDirectory) -> None:
+        rung.folds = self.candidates.judge_blend(member)
 
     def _time(self, rung: Rung, rows: Rows) -> float:
         """Seconds of predicting a row; the first ones warm caches and do not count."""
@@ -339,87 +353,19 @@ class Ladder:
     def _own(self, rung: Rung) -> Recipe:
         own = self.recipes[rung.name]
         if rung.name == "blend":
-            return self._together(own)
+            return self.candidates.together(own)
         if rung.name == "trained" and any(done.name == "frozen" for done in self.complete()):
             return rungs_module.from_frozen(own, self.run.member("frozen"))
         return own
-
-    def _together(self, recipe: Recipe) -> Recipe:
-        """The rungs that count in a blend, as one network that learns nothing more. Raises TrainingError where one
-        alone counts, or the blend is no better than the best of them, or nothing tells."""
-        done = self.complete()
-        if len(done) < 2:
-            raise TrainingError("there are no two rungs to put together")
-        task: Any = recipe.task
-        tables, domain = self._tables(done), self._domain()
-        groups = len(np.unique(tables[0]["group"]))
-        if too_few_groups(groups, len(tables[0]["row"])):
-            raise TrainingError(f"validation rows of {counted(groups, 'group')} do not tell how much each is to count")
-        scales = [task.output_scale(self._decision(rung)) for rung in done]
-        weights = blending.weights(task, tables, scales, domain)
-        counting = {rung.name: weight for rung, weight in zip(done, weights, strict=True) if weight}
-        if len(counting) < 2:
-            raise TrainingError(f"beside {next(iter(counting))} no rung would count as much as a tenth")
-        best = self._best(done)
-        if self._loses(self._crossed(done), best):
-            raise TrainingError(f"the rungs together are no better than {best.name} alone")
-        for name in counting:
-            member = self.run.member(name)
-            if member.of_checkpoint(member.require_checkpoint(None), "architecture.json").get("changes"):
-                raise TrainingError(f"{name} has adapters beside its weights, which a blend cannot hold yet")
-        own = {name: checkpoint.read_recipe(self.run.member(name).recipe) for name in counting}
-        fitted = {name: checkpoint.read_domain(self.run.member(name).preprocess) for name in counting}
-        return replace(
-            recipe,
-            task=blending.asked(task),
-            domain=Composite(fitted),
-            model=Blend({name: one.model for name, one in own.items()}, counting),
-            init=Members({name: str(self.run.member(name).path.absolute()) for name in counting}),
-            source=Whole(),
-            tuning=None,
-            augment=(),
-            micro_batch=None,
-            average=None,
-            epochs=0,
-        )
-
-    def _crossed(self, done: Sequence[Rung], delivered: bool = False) -> Table:
-        """What the rungs together say: of each half of the rows by weights, and scales, that the other half found. Of
-        the rows that judge the rungs, or of the validation split by what is `delivered`."""
-        task: Any = self.base.task
-        scales = [[task.output_scale(self._decision(rung, half)) for rung in done] for half in (0, 1)]
-        answered = self._tables(done, delivered=True) if delivered else None
-        return blending.crossed(task, self._tables(done), scales, self.half_of, self._domain(), answered)
-
-    def _loses(self, together: Table, best: Rung) -> bool:
-        """Whether a blend, of which these are the answers, is no better than the best rung alone."""
-        return blending.loses(self.base.task, self._headline()[1], together, self._crossed([best]))  # type: ignore[arg-type]
-
-    def _half(self, table: Table) -> np.ndarray:
-        """(n,) 0 or 1."""
-        return np.array([self.half_of[row] for row in np.asarray(table["row"]).tolist()])
-
-    def _decision(self, rung: Rung, half: int | None = None) -> dict[str, Any]:
-        """What is settled for the rung, or what one half of the validation rows settles for it; where that is too
-        small, all."""
-        member, chosen = self._member(rung), self._chosen(rung)
-        decision = member.of_checkpoint(chosen, "decision.json")
-        decision.pop("format", None)
-        if half is None:
-            return decision
-        (table,) = self._tables([rung], delivered=True)
-        task = checkpoint.read_recipe(member.recipe).task  # whose targets may be smoothed, and another rung's not
-        own = dict(task.decide(only(table, self._half(table) == half), self._domain()))
-        return own if own.keys() == decision.keys() else decision
 
     def judge(self) -> None:
         """The headline figure of every complete rung that has none yet, on the rows that it was judged by."""
         done = self.complete()
         if not done:
             return
-        self.metric, metric = self._headline()
+        self.metric, metric = self.candidates.headline()
         for rung in (rung for rung in done if rung.value is None):
-            (table,) = self._tables([rung])
+            (table,) = self.candidates.tables([rung])
             estimated = estimate({self.metric: metric}, table)[self.metric].as_dict()
             rung.value, rung.low, rung.high, rung.n = (estimated[key] for key in ("value", "low", "high", "n"))
 
@@ -429,52 +375,8 @@ class Ladder:
     def _chosen(self, rung: Rung) -> str:
         return self._member(rung).require_checkpoint(None)
 
-    def _tables(self, rungs: Sequence[Rung], without: int | None = None, delivered: bool = False) -> list[Table]:
-        """What each says of the rows that all were judged by, `without` one half of the validation split, before any
-        decision; `delivered`: of the validation rows, by the very model that would be delivered."""
-        paths = []
-        for rung in rungs:
-            member, chosen = self._member(rung), self._chosen(rung)
-            folded = member.predictions(chosen, cross_validation.OUT_OF_FOLD)
-            whole = member.predictions(chosen, checkpoint.UNDECIDED)
-            paths.append(folded if rung.folds and not delivered else whole)
-        tables = [predictions.read_columns(path) for path in paths]
-        shared = set.intersection(*(set(np.asarray(table["row"]).tolist()) for table in tables))
-        shared -= {row for row in self.settling if without is not None and self.half_of[row] == without}
-        return [only(table, np.isin(np.asarray(table["row"]), list(shared))) for table in tables]
-
-    def _domain(self) -> Domain:
-        """As it was fitted; whoever's, since all rungs have the same rows and labels."""
-        return checkpoint.read_domain(self._member(self.complete()[0]).preprocess)
-
-    def _headline(self) -> tuple[str, Metric]:
-        return imbalance.headline(self.base, self._domain())
-
-    def _best(self, rungs: Sequence[Rung], without: int | None = None) -> Rung:
-        """The one with the best headline figure, `without` one half of the rows where that is given; of equals the
-        cheapest. One that few validation rows alone judge, while others were cross-validated, has to be shown to be
-        better than these. A blend is taken unless it loses, as it does not by all rows (`_together`)."""
-        _, metric = self._headline()
-        sign = -1.0 if metric.higher_is_better is False else 1.0
-        sure = [rung for rung in rungs if rung.folds] or list(rungs)
-        alone = [rung for rung in sure if rung.name != "blend"] or sure
-
-        def figure(table: Table) -> float:
-            value = sign * float(metric.compute(table, np.ones(len(table["row"]))))
-            return -math.inf if math.isnan(value) else value
-
-        best = alone[int(np.argmax([figure(table) for table in self._tables(alone, without)]))]
-        for rung in (rung for rung in rungs if rung not in alone):
-            _, table = tables = self._tables([best, rung], without)
-            if rung not in sure:
-                better = blending.shown(metric, *tables) > 0
-            else:
-                better = without is None or not self._loses(table, best)
-            best = rung if better else best
-        return best
-
     def _choice(self, done: Sequence[Rung], without: int | None = None) -> Rung:
-        best = self._best(done, without)
+        best = self.candidates.best(done, without)
         return best if self.best_of == "accuracy" else self._cheapest(best, done, without)
 
     def take(self) -> Rung:
@@ -486,8 +388,8 @@ class Ladder:
         if not done:
             reasons = "; ".join(f"{rung.name}: {rung.reason}" for rung in self.rungs if rung.reason)
             raise TrainingError(f"no rung of {self.run.path} came to its end ({reasons})")
-        best, taken = self._best(done), self._choice(done)
-        words = self._headline()[1].words
+        best, taken = self.candidates.best(done), self._choice(done)
+        words = self.candidates.headline()[1].words
         others = [f"{rung.name} {words.written(rung.value)}" for rung in done if rung is not taken]
         what = f"each by one of {taken.folds} trainings without it" if taken.folds else "of the validation split"
         self.why = f"{words.inside} {words.written(taken.value)} on {taken.n:,} rows {what}"
@@ -506,8 +408,8 @@ class Ladder:
 
     def _cheapest(self, best: Rung, done: Sequence[Rung], without: int | None = None) -> Rung:
         """The smallest, or the one that predicts fastest, of those that are not shown to be worse than the best."""
-        tables = dict(zip((rung.name for rung in done), self._tables(done, without), strict=True))
-        _, metric = self._headline()
+        tables = dict(zip((rung.name for rung in done), self.candidates.tables(done, without), strict=True))
+        _, metric = self.candidates.headline()
         first = tables[best.name]
         as_good = [rung for rung in done if rung is best or blending.shown(metric, first, tables[rung.name]) >= 0]
         if self.best_of == "size":
@@ -517,12 +419,12 @@ class Ladder:
     def _settle(self, taken: Rung) -> None:
         """By the halves of the validation rows without which it would have been taken as well."""
         done = [rung for rung in self.complete() if rung.value is not None]
-        decision = self._decision(taken)
+        decision = self.candidates.decision(taken)
         if not decision or not self.half_of or len(done) < 2:
             return
         both = len({self.half_of[row] for row in self.settling}) == 2
         apart = [half for half in (0, 1) if both and self._choice(done, without=half) is taken]
-        own = self._decision(taken, apart[0]) if len(apart) == 1 else decision
+        own = self.candidates.decision(taken, apart[0]) if len(apart) == 1 else decision
         checkpoint.settle(self.run, "best", own)
         if not apart or (len(apart) == 1 and own == decision):
             self.options.screen.say(SAME_ROWS)

@@ -23,6 +23,7 @@ from pervade.train.tuning.full import Full
 
 RUNGS = ("plain", "frozen", "trained", "blend")
 BEST_OF = ("accuracy", "size", "speed")
+LEAST_PASSES = 0.5  # for which a time limit must have room, or a training is not begun
 WHOLE = ("model", "tuning")  # settings that say what is to be trained, as --model and --freeze do
 
 
@@ -36,7 +37,7 @@ class Asked:
         return bool(self.names)
 
 
-def asked_for(ladder: Sequence[str] | None, settings: Sequence[str], because: str) -> tuple[Asked, list[str]]:
+def asked_for(ladder: str | Sequence[str] | None, settings: Sequence[str], because: str) -> tuple[Asked, list[str]]:
     """What is asked of a ladder, and the settings without those that say it (`ladder.blend=false` leaves the blend
     out). `because` says what asks for one training alone, where anything does: then only rungs that are named are
     climbed. Raises ConfigError."""
@@ -65,9 +66,11 @@ def _kept(setting: str) -> tuple[str, bool]:
     return name.strip(), value.strip() == "true"
 
 
-def asked(names: Sequence[str]) -> tuple[str, ...]:
-    """The rungs in their order; "all" names them all. Raises ConfigError where none is named, or one is unknown."""
-    names = RUNGS if list(names) == ["all"] else names
+def asked(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The rungs in their order, of a list or of names with commas between; "all" names them all. Raises ConfigError
+    where none is named, or one is unknown."""
+    names = [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+    names = [name for given in names for name in (RUNGS if given == "all" else (given,))]
     wrong = next((name for name in names if name not in RUNGS), None)
     if wrong is not None:
         raise ConfigError(f"--ladder names {wrong!r}, which is no rung; {nearest(wrong, (*RUNGS, 'all'))}")
@@ -112,16 +115,15 @@ def plan(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Re
     return rungs
 
 
-def searched(recipe: Recipe, task: str | None, names: Sequence[str] | None) -> dict[str, Recipe | str] | None:
-    """The rungs that a search goes through: those that are named, or else all. A blend is none of them: it is made of
-    what others came to. None where nobody named any, and there are no two. Raises ConfigError as `plan`, and where a
-    blend is named."""
-    if names is not None and "blend" in names:
-        raise ConfigError("--ladder blend is for pervade train; a search has no blend, so leave it out")
-    if names is None and (not spec.readable(recipe) or _undecidable(recipe) is not None):
+def searched(
+    recipe: Recipe, task: str | None, names: Sequence[str], by_default: bool = False
+) -> dict[str, Recipe | str] | None:
+    """The rungs that a search goes through, as `plan`; None where nobody named any (`by_default`), and there are no
+    two, or nothing could choose among them. Raises ConfigError as `plan`."""
+    if by_default and _undecidable(recipe) is not None:
         return None
-    rungs = plan(recipe, task, [name for name in asked(names or ["all"]) if name != "blend"])
-    return None if names is None and len(climbable(rungs)) < 2 else rungs
+    rungs = plan(recipe, task, names)
+    return None if by_default and len(climbable(rungs).keys() - {"blend"}) < 2 else rungs
 
 
 def _planned(recipe: Recipe, task: str | None, names: Sequence[str]) -> dict[str, Recipe | str]:
@@ -150,11 +152,11 @@ def told(rungs: Mapping[str, Recipe | str]) -> str:
 
 
 def beforehand(rungs: Mapping[str, Recipe], train: int, validation: int) -> str:
-    """A line of what the rungs will take, as far as that is known before the first: numbers of rows, and of passes."""
+    """A line of what the rungs learn from: numbers of rows, and of passes."""
     line = f"each rung learns from {counted(train, 'row')} and is judged by {validation:,}"
     if "trained" in rungs:
         line += f"; trained makes up to {counted(rungs['trained'].epochs, 'pass', 'passes')}"
-    return f"{line}; how long it takes is not known before its first steps"
+    return line
 
 
 def _whence(recipe: Recipe) -> str:

@@ -72,6 +72,11 @@ class Trial:
     def name(self) -> str:
         return f"trial-{self.number:03d}"
 
+    @property
+    def folds(self) -> int:
+        """Trials are judged by the validation split, however few its rows are (run/candidates.py)."""
+        return 0
+
 
 def plan(time_limit: float | None, trials: int | None, search: Sequence[str]) -> Plan:
     """Raises ConfigError where it could not end, or a range is faulty."""
@@ -134,6 +139,7 @@ class Search:
         self.ending = RESERVE * (self.time_limit or 0.0)
         self.winner: str | None = so_far.get("winner")
         self.metric = str(self.base.early_stopping.metric)
+        self.no_blend: str = so_far.get("no_blend", "")  # why what was found is not put together (run/halving.py)
         self.rows = Rows({})  # once they are read
 
     @property
@@ -143,6 +149,7 @@ class Search:
     def save(self) -> None:
         if ranks.rank() == 0:
             about = {"metric": self.metric, "higher_is_better": self.higher, "winner": self.winner, "used": self.used}
+            about |= {"no_blend": self.no_blend} if self.no_blend else {}
             files.write_json(self.path, {**about, "trials": [asdict(trial) for trial in self.trials]})
 
     @property

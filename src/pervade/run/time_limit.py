@@ -247,12 +247,12 @@ class TimeLimit:
     def _price(self) -> None:
         together = self.together if self.num_validation else 0.0
         self.pace.judging = together + self.num_validation * self.row_time + self.saving
-        self.pace.ending = self.saving
+        self.pace.ending = self.saving + self.rows_after * self.final_row_time
         if self.after is not None:
             # No more than it is worth: beyond this the evaluation measures fewer rows, and says so.
             predicting = self.together + len(self.final) * self.final_row_time / ranks.world()
             evaluation = min(predicting + self.figures, self.most)
-            self.pace.ending += evaluation + self.saving + self.after + self.rows_after * self.final_row_time
+            self.pace.ending += evaluation + self.saving + self.after
 
     def after_step(self, step: int, now: float, total: int) -> int | None:
         """The new number of steps in all, None to leave it: the first rank's decision, on every rank."""

@@ -128,22 +128,7 @@ class Training:
         self.plan = Plan(passes=recipe.epochs)
         if self.metrics and settles(recipe.task):
             self.plan.settling, self.half_of = CrossFit(), halves(self.validation, recipe.seed)
-        self.learner = Learner(
-            recipe.task,
-            self.network,
-            context,
-            recipe.optimizer,
-            recipe.schedule,
-            recipe.epochs * len(self.source),
-            gradient=recipe.gradient,
-            micro_batch=recipe.micro_batch,
-            clip_norm=recipe.clip_norm,
-            precision=runtime.training_precision(device.type, recipe.precision),
-            tuning=recipe.tuning,
-            l1=recipe.l1,
-            l2=recipe.l2,
-            average=recipe.average,
-        )
+        self.learner = Learner.by(recipe, self.network, context, recipe.epochs * len(self.source))
         self.log_every = max(1, min(50, len(self.source) // 10))
         self.log = Log(run, options.tensorboard)
         self.judged: tuple[int, dict[str, Any]] = (-1, {})  # the last validation's step and predictions

@@ -58,6 +58,8 @@ def section(record: Record) -> Section | None:
         f"{len(trials)} trials{over}{across}: {states.count('complete')} came to their end, {states.count('pruned')} "
         f"were {why}, {states.count('failed')} failed{paused}."
     ) + (f" The best is {winner}." if winner else " The search goes on.")
+    if record.search.get("no_blend"):
+        what += f" The best of each rung were not put together: {record.search['no_blend']}."
     note = (
         "Trials are judged on the validation split alone. The best of many figures is partly luck, so the winner's is "
         "flattering; the figures at the head of this page are not: its model alone was evaluated there, once. Each "
