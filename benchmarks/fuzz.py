@@ -30,6 +30,7 @@ os.environ |= {  # before anything reads them; one thread, so that a loaded proc
 
 import argparse
 import collections
+import gc
 import importlib
 import pkgutil
 import re
@@ -57,12 +58,15 @@ def load(scratch: Path) -> None:
     import pervade
 
     runtime.prepare()
+    gc.disable()
     sys.path[:] = [each for each in sys.path if Path(each or ".").resolve() != Path(__file__).parent]
     for name in HEAVY:
         importlib.import_module(name)
     for each in pkgutil.walk_packages(pervade.__path__, "pervade."):
         if not each.name.endswith("__main__"):
             importlib.import_module(each.name)
+    gc.freeze()  # what is loaded stays: to look through it in every fork would copy all of it
+    gc.enable()
 
 
 def selected(arguments: argparse.Namespace) -> list[Case]:
