@@ -206,7 +206,7 @@ def _try(recipe: Recipe, some: Rows, base: Recipe) -> Price | None:
         domain, read = recipe.init.adapt(recipe.domain.fit(some), recipe.model), 0.0
     device = torch.device(runtime.pick_device(recipe.device))
     network = building.build(recipe.model, domain.inputs(), recipe.task.outputs(domain), changes=recipe.changes)
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device).to(memory_format=torch.channels_last)
     task = recipe.task
     context = Context(domain, task.companions(network, domain) if isinstance(task, HasCompanions) else None)
     opening = Opening(some, task, network, context, recipe.batch_size, recipe.seed, augment=recipe.augment)
