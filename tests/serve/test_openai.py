@@ -124,6 +124,8 @@ def refused(call: Any, **asked: Any) -> dict[str, Any]:
 def test_models(api: openai.OpenAI) -> None:
     assert [model.id for model in api.models.list()] == ["stories", "colours", "lengths"]
     assert api.models.retrieve("colours").owned_by == "pervade"
+    page = httpx.get(f"{api.base_url}page").json()["models"]
+    assert {model["name"]: model["writes"] for model in page} == {"stories": "text", "colours": "chat", "lengths": ""}
     with pytest.raises(openai.NotFoundError, match="no model 'storys' here; did you mean 'stories'"):
         api.completions.create(model="storys", prompt="the")
 

@@ -18,7 +18,7 @@ from pervade.core.run import RunDirectory
 from pervade.run import serving
 from pervade.run.introducing import introduction
 from pervade.serve import page_routes
-from pervade.serve.served import About, Field, Introduction, Kind
+from pervade.serve.served import Introduction
 from tests import trainings
 from tests.serve.served import Counting, server
 
@@ -108,16 +108,6 @@ def test_every_string_is_in_both_languages() -> None:
     assert set(known) - asked <= {name for other in others for name in re.findall(r'"([\w-]+)"', other)} | {
         f"{begins}-{kind}" for begins in ("choose", "drop") for kind in ("file", "picture", "sound")
     } | {"its-label", "its-seed"}
-
-
-@pytest.mark.parametrize(
-    ("task", "kind", "said"),
-    [("text-generation", "messages", "chat"), ("text-generation", "text", "text"), ("fill-mask", "text", "")],
-)
-def test_which_models_are_talked_with(task: str, kind: Kind, said: str) -> None:
-    about = About("m", "1", "best", task, (Field("input", kind, "Text"),), "texts")
-    assert page_routes.writes(about, {page_routes.CHAT, page_routes.WRITE_ON}) == said
-    assert page_routes.writes(about, {"/v1/page"}) == ""  # where nobody answers there
 
 
 def test_types_are_known_of_all_files() -> None:

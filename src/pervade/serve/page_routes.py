@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache, partial
 from importlib import resources
@@ -16,15 +15,13 @@ from pydantic import BaseModel, Field
 
 from pervade.serve.answered import PROBLEMS, Server, encoded
 from pervade.serve.faults import Fault
-from pervade.serve.served import About, Introduced, Introduction, Plays, Served
+from pervade.serve.served import Introduced, Introduction, Plays, Served
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-WRITING = "text-generation"
-CHAT, WRITE_ON = "/v1/chat/completions", "/v1/completions"
 LARGEST_SEED = 2**31 - 1
 
 
@@ -72,18 +69,18 @@ def routes(server: Server) -> APIRouter:
         return sent("icon.svg", request)
 
     @router.get("/v1/page", summary="What the page says of each model")
-    async def models(request: Request) -> dict[str, list[dict[str, Any]]]:
-        paths = {getattr(route, "path", "") for route in request.app.routes}
-        return {"models": [await told(about.name, paths) for about in shelf.abouts()]}
+    async def models() -> dict[str, list[dict[str, Any]]]:
+        return {"models": [await told(about.name) for about in shelf.abouts()]}
 
-    async def told(name: str, paths: Collection[str]) -> dict[str, Any]:
+    async def told(name: str) -> dict[str, Any]:
         with shelf.taken(name) as place:
             served, about = place.served, place.served.about
             key = (about.name, about.version)
             if key not in introductions:
                 introductions[key] = await asyncio.to_thread(introduction, served)
-            watched = place.batching.watch is not None
-            more = {"plays": isinstance(served, Plays), "writes": writes(about, paths), "watched": watched}
+            watched, writing = place.batching.watch is not None, place.writing
+            writes = "" if writing is None else "chat" if writing.writer.takes_turns else "text"
+            more = {"plays": isinstance(served, Plays), "writes": writes, "watched": watched}
             return {**asdict(about), **asdict(introductions[key]), **more}
 
     @router.post(
@@ -102,15 +99,6 @@ def routes(server: Server) -> APIRouter:
             return await encoded(await asyncio.get_running_loop().run_in_executor(shelf.thread, play))
 
     return router
-
-
-def writes(about: About, paths: Collection[str]) -> str:
-    """Whether it is asked for text that comes piece by piece: as a "chat", to write on from a "text", or "" not; among
-    the addresses that there are."""
-    turns = any(field.kind == "messages" for field in about.takes)
-    if about.task != WRITING or (CHAT if turns else WRITE_ON) not in paths:
-        return ""
-    return "chat" if turns else "text"
 
 
 def introduction(served: Served) -> Introduction:
