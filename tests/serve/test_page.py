@@ -16,8 +16,9 @@ import pytest
 from pervade import api
 from pervade.core import files
 from pervade.run import serving
+from pervade.run.training import Options
 from pervade.serve.tokens import Tokens
-from tests import trainings
+from tests import chats, trainings
 from tests.data.drawing import encoded, pixels
 from tests.serve.served import Counting, server
 from tests.serve.served import serving as serving_guarded
@@ -228,6 +229,45 @@ def test_what_is_copied_asks_the_same(
     for command in (["sh", "-c", curl], [sys.executable, "-c", python]):
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         assert "it's fine" in told
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> api.Run:
+    folder = tmp_path_factory.mktemp("talk")
+    asked = chats.write(folder / "colours.jsonl", chats.colours(60))
+    return api.fit(asked, recipe=chats.recipe(epochs=1), name="colours", runs=folder / "runs", options=Options())
+
+
+def test_a_conversation_comes_piece_by_piece_and_can_be_stopped(
+    colours: api.Run, open_page: Callable[..., Any]
+) -> None:
+    with server(serving.opened(str(colours.path), Path())) as (client, _):
+        page = open_page(str(client.base_url))
+        page.get_by_text("Settings").click()
+        page.get_by_label("Seed").fill("0")  # by which it does not end at once
+        page.evaluate(
+            """() => {
+                let pieces = 0;
+                new MutationObserver(() => {
+                    pieces += 1;
+                    if (pieces === 5) document.querySelector(".chat .buttons button").click();
+                }).observe(document.querySelector(".log"), { subtree: true, childList: true });
+            }"""
+        )
+        area = page.get_by_label("Your message")
+        area.fill("1: the cat is red. the cat?")
+        area.press("Enter")
+        page.get_by_text("Stopped.").wait_for()
+        area.fill("And now?")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text(re.compile("a second|Stopped")).nth(1).wait_for()
+        assert page.locator(".turn.user").count() == 2
+        page.get_by_text("Use it from a program").click()
+        curl, python = page.locator("details code").all_inner_texts()
+        told = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=True, timeout=60).stdout
+        assert told.count('"the cat') == 0 and "chat.completion" in told
+        assert "client.chat.completions.create(" in python
+        assert_fits_and_can_be_read(page)
 
 
 def test_it_speaks_chinese_and_follows_dark_mode(address: str, open_page: Callable[..., Any]) -> None:
