@@ -53,12 +53,12 @@ CELLS = ("resnet18", "minilm", "int8", "writing", "start", "soak")
 # what is served
 
 
-def trained(cell: str, shared: Path, folder: Path) -> Path:
+def trained(cell: str, shared: Path, folder: Path, *more: str) -> Path:
     """A run of a moment's training."""
     texts = cell == "minilm"
     model = ["--model", f"hf:{encoder()}"] if texts else ["--model", "resnet18", "-o", "domain.size=224"]
     data = shared / ("sst2" if texts else "cats_dogs")
-    command([PERVADE, "train", data, *model, "--time-limit", "60", "--name", "run", "--runs", folder])
+    command([PERVADE, "train", data, *model, "--time-limit", "60", "--name", "run", "--runs", folder, *more])
     return folder / "run"
 
 
@@ -344,28 +344,37 @@ HOSTILE = (
 
 
 def soak(shared: Path, minutes: float, folder: Path) -> dict[str, Any]:
-    """Good requests by 16 connections, hostile ones by 4, reloads at even times; what each got, and memory by the
-    minute."""
+    """Good requests by 16 connections, hostile ones by 4, and at even times another checkpoint, of two; what each got,
+    and memory by the minute. What is right `pervade predict` says of each checkpoint beforehand."""
     run = trained("resnet18", shared, folder)
+    other = trained("resnet18", shared, folder / "other", "--seed", "1")
     _, held, (kind,) = bodies("resnet18", shared, folder)
-    asked = [form(data) for data in held[:16]]
+    asked, paths = [form(data) for data in held[:16]], first_files(held, folder)
+    right = {}
+    for one in (run, other):
+        told = command([PERVADE, "predict", one, *paths, "--json", "--top", "3"]).splitlines()
+        right[version(one)] = [without_name(json.loads(line)) for line in told]
+    assert len(right) == 2, "two checkpoints with other weights"
     port, until = free_port(), time.monotonic() + 60 * minutes
     path, token = "/v1/models/run/predict", "soak-" + "x" * 32
     (folder / "tokens").write_text(token + "\n")
     statuses: dict[str, Counter[int]] = {"good": Counter(), "hostile": Counter(), "reload": Counter()}
+    versions: Counter[str] = Counter()
     wrong, sizes = [0], []
     words = serving(run, port, "--admin-token-file", folder / "tokens")
     with running(words, port) as process, concurrent.futures.ThreadPoolExecutor(24) as pool:
         ready(port, path, written(folder / "one", asked[:1]), kind)
-        right = [json.loads(ask(port, path, body, kind)[1])["answers"] for body in asked]
 
         def good(first: int) -> None:
             number = first
             while time.monotonic() < until:
                 place = number % len(asked)
-                status, told = ask(port, path, asked[place], kind)
+                status, body = ask(port, path, asked[place], kind)
                 statuses["good"][status] += 1
-                wrong[0] += status == 200 and json.loads(told)["answers"] != right[place]
+                if status == 200:
+                    told = json.loads(body)
+                    versions[told["version"]] += 1
+                    wrong[0] += without_name(told["answers"][0]) != right[told["version"]][place]
                 number += 1
 
         def hostile(first: int) -> None:
@@ -382,6 +391,7 @@ def soak(shared: Path, minutes: float, folder: Path) -> dict[str, Any]:
             time.sleep(min(5.0, 60 * minutes / 40))
             sizes.append((round(time.monotonic() - began, 1), memory(process)))
             if swaps < SWAPS and time.monotonic() - began > (swaps + 1) * 60 * minutes / (SWAPS + 1):
+                swap(run, other)
                 bearer = {"Authorization": f"Bearer {token}"}
                 statuses["reload"][ask(port, "/admin/reload", b"", "application/json", **bearer)[0]] += 1
                 swaps += 1
@@ -389,9 +399,25 @@ def soak(shared: Path, minutes: float, folder: Path) -> dict[str, Any]:
             one.result()
         alive = process.is_running()
     counted = {name: {str(status): count for status, count in some.items()} for name, some in statuses.items()}
-    predicted = command([PERVADE, "predict", run, *first_files(held, folder), "--json", "--top", "3"])
-    same = [json.loads(line)["top"] for line in predicted.splitlines()] == [one[0]["top"] for one in right]
-    return {"minutes": minutes, "statuses": counted, "wrong": wrong[0], "alive": alive, "memory": sizes, "same": same}
+    told = {"statuses": counted, "versions": versions, "wrong": wrong[0], "alive": alive}
+    return {"minutes": minutes, **told, "memory": sizes}
+
+
+def version(run: Path) -> str:
+    architecture = json.loads((run / "checkpoints" / "best" / "architecture.json").read_text())
+    return str(architecture["sha256"][:12])
+
+
+def without_name(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in answer.items() if key != "input"}
+
+
+def swap(run: Path, other: Path) -> None:
+    """Each has the other's best checkpoint."""
+    here, there = (one / "checkpoints" / "best" for one in (run, other))
+    aside = there.with_name("aside")
+    for source, target in ((there, aside), (here, there), (aside, here)):
+        source.rename(target)
 
 
 def first_files(held: list[bytes], folder: Path) -> list[Path]:

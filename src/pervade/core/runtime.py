@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ ALLOCATOR = {
     "M_TRIM_THRESHOLD": (-1, -1),  # never give the top of the heap back; any number would be capped at 2 GiB
     "M_TOP_PAD": (-2, 64 << 20),  # bytes: the heap grows in few large steps
 }
+ONE_HEAP = {"M_ARENA_MAX": (-8, 1)}  # each thread's own would be kept, too
 IDLE = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "0"}  # turns of GNU's OpenMP; milliseconds of Intel's
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # without either, bf16 on a processor is emulated: 3.5 times slower than fp32
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -57,7 +59,7 @@ def prepare(threads: int | None = None) -> dict[str, Json]:
             # Read once, when torch first allocates: blocks of 2 MiB and more then ask for huge pages.
             os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         _record["torch_loaded_before"] = loaded
-        _record["allocator"] = _set_allocator()
+        _record["allocator"] = _set_allocator(ALLOCATOR)
         _record["huge_pages"] = os.environ.get("THP_MEM_ALLOC_ENABLE")
         _record["threads"] = os.environ.get("OMP_NUM_THREADS")
     if threads is not None:
@@ -68,22 +70,36 @@ def prepare(threads: int | None = None) -> dict[str, Json]:
 
 def rest_when_idle() -> None:
     """Of a process that mostly waits: threads without work sleep after a tenth of a millisecond, and not after several,
-    in which they take the cores of others. Whatever the user has set stays. To be called before torch is imported."""
+    in which they take the cores of others; and what threads that come and go have freed serves all others. Whatever the
+    user has set stays. To be called before torch is imported, and before there are threads."""
     for name, value in IDLE.items():
         os.environ.setdefault(name, value)
+    _set_allocator(ONE_HEAP)
 
 
-def _set_allocator() -> dict[str, Json]:
-    """The options that glibc took; empty on macOS, Windows and musl, whose allocators have none of this."""
+def give_back() -> None:
+    """Lets go of what nothing holds any more, and gives its memory back to the system, which the allocator of `prepare`
+    does not do by itself. Takes tenths of a second."""
+    gc.collect()
+    if _has_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _has_glibc() -> bool:
+    """Not on macOS, Windows and musl, whose allocators have none of this."""
     try:
-        glibc = "CS_GNU_LIBC_VERSION" in os.confstr_names and os.confstr("CS_GNU_LIBC_VERSION")
+        return "CS_GNU_LIBC_VERSION" in os.confstr_names and bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, OSError, ValueError):
-        return {}
-    if not glibc:
+        return False
+
+
+def _set_allocator(options: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
+    """Those that glibc took."""
+    if not _has_glibc():
         return {}
     mallopt = ctypes.CDLL(None).mallopt
     taken: dict[str, Json] = {}
-    for name, (number, value) in ALLOCATOR.items():
+    for name, (number, value) in options.items():
         # MALLOC_MMAP_MAX_ and its like are the user's own way to say it.
         if f"MALLOC_{name.removeprefix('M_')}_" not in os.environ and mallopt(number, value) == 1:
             taken[name] = value

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
-from pervade.core import memory
+from pervade.core import memory, runtime
 from pervade.core.errors import PervadeError
 from pervade.core.terminal import tell
 from pervade.serve.guard import where
@@ -71,6 +71,7 @@ class Reloading:
         with self.turn:
             before = next(about.version for about in self.shelf.abouts() if about.name == name)
             self.stamps[name] = self.sources[name].stamp()
+            new: Served | None = None
             try:
                 with memory.during(f"{name} was opened again", "stop the server and start it anew"):
                     new = self.sources[name].open()
@@ -83,6 +84,9 @@ class Reloading:
                 outcome = Outcome(name, before, before, str(error))
             except Exception as error:  # whatever it is, the old one goes on, and the watching too
                 outcome = Outcome(name, before, before, f"an error that was not foreseen, {where(error)}")
+            if outcome.what != "changed":  # else the shelf does, once the last request of the old one is over
+                new = None
+                runtime.give_back()
         tell(f"reload  {outcome}")
         self.shelf.figures.reloads.labels(name, outcome.what).inc()
         return outcome

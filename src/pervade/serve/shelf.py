@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pervade.core import runtime
 from pervade.core.errors import nearest
 from pervade.serve.batching import Batching
 from pervade.serve.faults import Fault
@@ -87,6 +88,7 @@ class Shelf:
         if place.replaced and not place.requests:
             place.batching.reading.shutdown(wait=False)
             self.thread.submit(place.served.close)
+            self.thread.submit(runtime.give_back)
 
     async def close(self) -> None:
         """Closes every model, behind what is still computed; what takes longer than LAST is left."""
