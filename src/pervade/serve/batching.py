@@ -1,8 +1,8 @@
 """Inputs of several requests, answered together.
 
-The first input of a batch waits for others, `max_wait` at most. While a batch is computed the next one is read, of what
-came meanwhile; no third is begun. How many wait is bounded, and so is how long a request waits; a client that goes away
-frees its places.
+The first input of a batch waits for others, `max_wait` at most, and not at all while a batch is being computed: what
+came meanwhile is the next one, which is read as soon as it is full. How many wait is bounded, and so is how long a
+request waits; a client that goes away frees its places.
 """
 
 from __future__ import annotations
@@ -126,6 +126,14 @@ class Batching:
 
     async def _work(self) -> None:
         while self.waiting:
+            while len(self.under_way) >= BATCHES:
+                await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
+            if self.under_way:
+                full = asyncio.ensure_future(self.full.wait())
+                await asyncio.wait((full, *self.under_way), return_when=asyncio.FIRST_COMPLETED)
+                full.cancel()
+            if not self.waiting:
+                continue
             left = self.waiting[0].request.since + self.settings.max_wait - time.monotonic()
             if left > 0:
                 try:
@@ -133,8 +141,6 @@ class Batching:
                         await self.full.wait()
                 except TimeoutError:
                     pass  # nobody else came
-            while len(self.under_way) >= BATCHES:
-                await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
             if batch := self._next():
                 task = asyncio.get_running_loop().create_task(self._answer(batch))
                 self.under_way.add(task)
