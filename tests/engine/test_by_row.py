@@ -14,6 +14,8 @@ from torch import nn
 
 from pervade.core import registry
 from pervade.core.types import Rows
+from pervade.data.text import tokenized
+from pervade.domains.questions import Questions
 from pervade.engine.loaded import Loaded
 from pervade.engine.predictor import Predictor
 from pervade.nn.by_row import ByRow
@@ -73,6 +75,29 @@ def test_linear_layers(shape: tuple[int, ...]) -> None:
     assert told.shape == (*shape, 40)
     assert torch.equal(told.reshape(-1, 40), alone)
     assert torch.allclose(told, layer(given), atol=1e-5)
+
+
+@pytest.mark.parametrize("longest", [48, 512])
+def test_texts_are_filled_up_by_what_they_are_alone(longest: int) -> None:
+    for size in range(1, longest + 1):
+        width, is_filled = tokenized.shape([{"input": np.zeros(size, np.int64)}], longest)
+        assert size <= width <= min(max(size + 8, size * 5 / 4), longest)
+        assert is_filled == (width > size) and (is_filled or size == longest)
+    short, whole = ({"input": np.zeros(size, np.int64)} for size in (3, longest))
+    assert tokenized.shape([whole, short], longest) == (longest, True)  # another way than that of full ones alone
+
+
+def test_questions_are_filled_up_with_all_that_is_told_of_their_tokens() -> None:
+    examples = [
+        {"input": np.full(size, 7), "inside": np.full(size, True), "spans": np.full((size, 2), size)} for size in (3, 5)
+    ]
+    domain = Questions(length=64)
+    batch = domain.filled(domain.collate(examples), domain.shape(examples))
+    assert batch["input"].shape == batch["mask"].shape == batch["inside"].shape == (2, 8)
+    assert batch["spans"].shape == (2, 8, 2)
+    for row, size in enumerate((3, 5)):
+        assert batch["mask"][row].tolist() == batch["inside"][row].tolist() == [True] * size + [False] * (8 - size)
+        assert batch["spans"][row, :size].eq(size).all() and batch["spans"][row, size:].eq(0).all()
 
 
 def test_without_it_company_shows() -> None:
