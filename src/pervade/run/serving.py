@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pervade.run.exported import Artefact
 
 CACHE_TOKENS = 16_384  # that a model which writes remembers of all its texts, unless one of them alone may have more
-AT_ONCE = 16  # rows of a batch that a network is given, since what it holds of more is memory, and hardly quicker
+AT_ONCE = 16  # pictures or sounds that a network is given: of more it takes more memory, and is hardly quicker
 TYPES = {"png": "image/png", "wav": "audio/wav", "gif": "image/gif", "text": "text/plain"}
 
 
@@ -85,7 +85,8 @@ class Opened:
     def _table(self, rows: Rows) -> Table:
         from pervade.engine import answering
 
-        predicted = self.table_of or answering.predicted_by(self.loaded, self.device, batch_size=AT_ONCE)
+        many = len(rows) if "size" in rows else AT_ONCE  # texts of a batch are taken apart by their lengths as it is
+        predicted = self.table_of or answering.predicted_by(self.loaded, self.device, batch_size=many)
         return predicted(rows)
 
     def introduction(self) -> Introduction:
