@@ -87,11 +87,12 @@ def test_texts_are_filled_up_by_what_they_are_alone(longest: int) -> None:
     assert tokenized.shape([whole, short], longest) == (longest, True)  # another way than that of full ones alone
 
 
-def test_questions_are_filled_up_with_all_that_is_told_of_their_tokens() -> None:
+def test_questions_are_filled_up_with_all_that_is_told_of_their_tokens(tmp_path: Path) -> None:
     examples = [
         {"input": np.full(size, 7), "inside": np.full(size, True), "spans": np.full((size, 2), size)} for size in (3, 5)
     ]
-    domain = Questions(length=64)
+    known: Any = exports.encoder(tmp_path).domain
+    domain = Questions(length=64, tokenizer=known.tokenizer)
     batch = domain.filled(domain.collate(examples), domain.shape(examples))
     assert batch["input"].shape == batch["mask"].shape == batch["inside"].shape == (2, 8)
     assert batch["spans"].shape == (2, 8, 2)
