@@ -225,26 +225,39 @@ def test_what_is_refused(pervade, run: Path, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow  # a ladder is climbed
-def test_a_ladder_whose_rung_has_no_graph_names_one_that_has(pervade, tmp_path: Path) -> None:
-    """What it says to do works."""
+def test_what_a_ladder_delivers_is_a_graph_that_answers_files(pervade, tmp_path: Path) -> None:
+    """A blend of a plain model and a network, or the plain model, as its rows say."""
     data = class_folders(tmp_path / "photos", count=10)
     asked = {"model": "reference-cnn", "ladder": ["plain", "trained"], "settings": SETTINGS}
     run = api.fit(data, name="run", runs=tmp_path, options=Options(Silent()), **asked)
-    ladder = json.loads((run.path / "ladder.json").read_text())
+    picture = next(data.rglob("*.png"))
+    for place in (run.path, run.path / "members" / "plain"):
+        assert pervade("export", place, "--rows", 4).status == 0
+        told = json.loads((place / "export" / "onnx" / "parity.json").read_text())
+        assert told["decoded"]["changed"] == told["files"]["changed"] == 0
+        assert pervade("predict", place / "export" / "onnx" / "model.onnx", picture).status == 0
+
+
+@pytest.mark.slow  # a ladder is climbed
+def test_a_ladder_whose_rung_has_no_graph_names_one_that_has(pervade, tmp_path: Path) -> None:
+    """What it says to do works: a plain model sees one cut of a picture, of which a network answers five."""
+    data = class_folders(tmp_path / "photos", count=10)
+    asked = {"model": "reference-cnn", "ladder": ["plain", "trained"], "settings": (*SETTINGS, "domain.views=5")}
+    run = api.fit(data, name="run", runs=tmp_path, options=Options(Silent()), **asked)
     place = run.path / "ladder.json"
-    if ladder["taken"] != "plain":  # as if few rows had said so
+    ladder = json.loads(place.read_text())
+    if ladder["taken"] == "plain":  # as if few rows had said otherwise
         shutil.rmtree(run.path / "checkpoints")
-        shutil.copytree(run.path / "members" / "plain" / "checkpoints", run.path / "checkpoints")
+        shutil.copytree(run.path / "members" / "trained" / "checkpoints", run.path / "checkpoints")
         for name in ("recipe.yaml", "preprocess.json"):
-            shutil.copy(run.path / "members" / "plain" / name, run.path / name)
-        place.write_text(json.dumps({**ladder, "taken": "plain"}))
-    trained = run.path / "members" / "trained"
-    for form in ("onnx", "huggingface"):
-        outcome = pervade("export", run.path, "--format", form)
-        outcome.refuses("its rung trained can be exported", f"`pervade export {trained} --format onnx`", "on the valid")
-    assert pervade("export", trained, "--format", "onnx", "--rows", 2).status == 0
-    shutil.rmtree(trained / "checkpoints")
-    pervade("export", run.path).refuses("histograms", "export a run of a network")
+            shutil.copy(run.path / "members" / "trained" / name, run.path / name)
+        place.write_text(json.dumps({**ladder, "taken": "trained"}))
+    plain = run.path / "members" / "plain"
+    outcome = pervade("export", run.path)
+    outcome.refuses("its rung plain can be exported", f"`pervade export {plain} --format onnx`", "on the valid")
+    assert pervade("export", plain, "--format", "onnx", "--rows", 2).status == 0
+    shutil.rmtree(plain / "checkpoints")
+    pervade("export", run.path).refuses("several cuts")
 
 
 def test_rows_are_compared_by_hand() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 
 from pervade.data import kinds
 from pervade.data.image import histograms
@@ -33,6 +35,17 @@ def test_each_kind_is_as_long_as_it_says() -> None:
     found = histograms.of(halves())
     assert [len(kind) for kind in found] == list(histograms.SIZES.values())
     assert histograms.WIDTH == 1322
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (96, 3), (250, 3)])
+def test_a_graph_counts_the_same(size: int, channels: Literal[1, 3]) -> None:
+    """Of noise, a plain and a coarse picture, which are enlarged, scaled down, and reduced first."""
+    domain = Histograms(size=size, margin=1.0, channels=channels, framing="squash", deviations=(0.1, 0.2, 0.3, 0.4))
+    noise = np.random.default_rng(0).integers(0, 256, (size, size, channels)).astype(np.uint8)
+    rows = [noise, noise // 32 * 32, np.full_like(noise, 9), np.sort(noise, 1)]
+    wanted = domain.collate([domain.transform({"id": "a", "pixels": pixels}, None)[0] for pixels in rows])["input"]
+    given = domain.entrance()(torch.from_numpy(np.stack(rows)))["input"]
+    np.testing.assert_allclose(given, wanted, rtol=0, atol=1e-5)
 
 
 def test_how_much_there_is_of_each_colour() -> None:

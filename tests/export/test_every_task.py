@@ -85,7 +85,8 @@ def acts(loaded: Loaded, rows: Rows) -> None:
 
 EXPORTED: dict[str, Callable[[Loaded, Rows], None]] = {
     **dict.fromkeys(("pictures", "labels_of_pictures", "numbers_of_pictures", "faces", "texts"), columns),
-    "pictures_from_a_teacher": columns,
+    **dict.fromkeys(("pictures_from_a_teacher", "faces_at_once", "histograms_of_pictures"), columns),
+    "texts_in_two_ways": columns,
     **dict.fromkeys(("words_at_once", "texts_with_adapters", "sounds"), columns),
     **dict.fromkeys(("running_text", "adapters_alone", "conversations"), every("logits", "logits")),
     "hidden_words": every("logits", "probabilities"),
@@ -95,10 +96,7 @@ EXPORTED: dict[str, Callable[[Loaded, Rows], None]] = {
 }
 REFUSED = {
     "pictures_as_codes": "noise or codes",
-    "faces_at_once": "histograms of a picture",
-    "histograms_of_pictures": "histograms of a picture",
     "statistics_of_sounds": "statistics of a recording",
-    "texts_in_two_ways": "several networks answer together",
     "counts_of_running_text": "aten.searchsorted",
     "dictation": "token by token",
     "made_sounds": "sounds to be made",

@@ -7,13 +7,14 @@ one that tells the classes apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pervade.core.types import Example, Rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOOKED_AT = 500  # rows that tell how far each kind varies; of more up to twice as many
 STILL = 1e-6  # a kind that varies by less stays as it is
@@ -39,4 +40,6 @@ def joined(kinds: Sequence[np.ndarray], deviations: Sequence[float]) -> np.ndarr
 
 def stacked(examples: Sequence[Example]) -> Tensor:
     """(n, d) float32, of the "input" (d,) of each."""
+    import torch
+
     return torch.from_numpy(np.stack([example["input"] for example in examples]))

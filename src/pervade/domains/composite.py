@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
+import numpy as np
 from numpy.random import Generator
-from torch import Tensor
 
-from pervade.core.contracts import Domain, PlainFeatures, Several, asking
-from pervade.core.contracts.capabilities import Counted, FilledUp, Scaled, able
+from pervade.core.contracts import Domain, PlainFeatures, Several, TensorSpec, asking
+from pervade.core.contracts.capabilities import Counted, FilledUp, Portable, Scaled, able
+from pervade.core.contracts.deployment import ROWS, Graphless, SharesFeed
+from pervade.core.errors import ConfigError
 from pervade.core.registry import register
 from pervade.core.types import Batch, Example, LeftOut, Media, Rows
 from pervade.core.words import DomainWords
-from pervade.data.rows import loader
+
+if TYPE_CHECKING:
+    from torch import nn
 
 APART = "/"  # between a part's name and the name of a column that it made
 SHARED = ("hash", "size", "cut")  # columns that the frame knows: the first part's
@@ -154,6 +157,8 @@ class Composite(Domain):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input": by part "input", "mask" where it has one (n, v, …), and "weight" (n, v): of v examples of a row
         those that are there weigh the same, and together 1."""
+        import torch
+
         inputs: dict[str, Any] = {}
         targets: Batch = {}
         for name, part in self.parts.items():
@@ -168,6 +173,8 @@ class Composite(Domain):
         return {"input": inputs, **targets}
 
     def shape(self, examples: Sequence[Example]) -> tuple[Any, ...]:
+        from pervade.data.rows import loader
+
         (example,) = examples
         return tuple((len(example[name]), loader.shape(part, example[name])) for name, part in self.parts.items())
 
@@ -178,6 +185,64 @@ class Composite(Domain):
                 inputs[name] = part.filled(inputs[name], own)
         return {**batch, "input": inputs}
 
+    # where it leaves this project
+
+    def _fed(self) -> dict[str, tuple[str, ...]]:
+        """The parts that a graph is fed the same for, by the first of them. Raises ConfigError as `takes`."""
+        groups: dict[str, tuple[str, ...]] = {}
+        for name, part in self.parts.items():
+            if isinstance(part, Graphless):
+                raise ConfigError(f"of several networks that answer together, {name}: {part.graphless}")
+            if not isinstance(part, Portable):
+                raise ConfigError(f"{part.reads} cannot be given to an exported graph; use `pervade predict`")
+            part.takes()
+            alike = (first for first in groups if isinstance(part, SharesFeed) and part.fed_alike(self.parts[first]))
+            first = next(alike, name)
+            groups[first] = (*groups.get(first, ()), name)
+        return groups
+
+    def fed_by(self) -> dict[str, tuple[str, str]]:
+        """By each input of a graph: which part it is fed by, and what it is called there. Where not all parts are fed
+        the same, the (first) part's name stands behind that."""
+        groups = self._fed()
+        return {
+            spec.name if len(groups) == 1 else f"{spec.name}_{first}": (first, spec.name)
+            for first in groups
+            for spec in able(self.parts[first], Portable).takes()
+        }
+
+    def takes(self) -> tuple[TensorSpec, ...]:
+        specs = []
+        for name, (first, own) in self.fed_by().items():
+            spec = next(spec for spec in able(self.parts[first], Portable).takes() if spec.name == own)
+            end = name.removeprefix(own)  # an axis of any length is not as long as another part's
+            shape = tuple(f"{axis}{end}" if isinstance(axis, str) and axis != ROWS else axis for axis in spec.shape)
+            specs.append(replace(spec, name=name, shape=shape))
+        return tuple(specs)
+
+    def entrance(self) -> nn.Module:
+        from pervade.nn.entrances import SeveralEntrance
+
+        readers = [first for first, _ in self.fed_by().values()]
+        own = {first: [place for place, reader in enumerate(readers) if reader == first] for first in readers}
+        places = {name: own[first] for first, names in self._fed().items() for name in names}
+        return SeveralEntrance({name: able(self.parts[name], Portable).entrance() for name in places}, places)
+
+    def feeds(self, row: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+        """As many as of the part that reads the row in the most pieces; beside these the last of other parts."""
+        by = self.fed_by()
+        own = {first: able(self.parts[first], Portable).feeds(self._row(first, row)) for first, _ in by.values()}
+        return [
+            {name: own[first][min(number, len(own[first]) - 1)][called] for name, (first, called) in by.items()}
+            for number in range(max(map(len, own.values())))
+        ]
+
+    def specimen(self) -> dict[str, np.ndarray]:
+        return {
+            name: able(self.parts[first], Portable).specimen()[called]
+            for name, (first, called) in self.fed_by().items()
+        }
+
     # looking inside
 
     def show(self, row: dict[str, Any], prediction: dict[str, Any] | None) -> list[Media]:
@@ -187,7 +252,7 @@ class Composite(Domain):
 
 def _by_row(batch: Batch, rows: int, most: int) -> Batch:
     def folded(value: Any) -> Any:
-        if isinstance(value, Tensor):
+        if not isinstance(value, dict):
             return value.reshape(rows, most, *value.shape[1:])
         return {name: folded(part) for name, part in value.items()}
 

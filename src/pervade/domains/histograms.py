@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.random import Generator
@@ -18,16 +18,14 @@ from pervade.data import kinds
 from pervade.data.image import histograms
 from pervade.domains.image import Image
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 @register("domain")
 @dataclass(frozen=True)
 class Histograms(Image):
     """Image's fields about views, and about what training changes, have no effect here."""
-
-    graphless: ClassVar[str] = (
-        "the histograms of a picture are counted outside of the network, by no operators of a graph; export a "
-        "run of a network (--model), or use `pervade predict`"
-    )
 
     deviations: tuple[Deviation, ...] = ()  # of each kind of feature in the training split
 
@@ -57,3 +55,11 @@ class Histograms(Image):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """ "input" (n, d) float32."""
         return {"input": kinds.stacked(examples), **self._targets(examples)}
+
+    # where it leaves this project
+
+    def entrance(self) -> nn.Module:
+        """What is seen of a picture is counted in the graph, too."""
+        from pervade.data.image.histograms_in_graph import Histograms as Counted
+
+        return Counted(self._framing_module(), self.deviations)

@@ -35,6 +35,8 @@ from pervade.data.rows import cache
 if TYPE_CHECKING:
     from torch import nn
 
+    from pervade.nn.framing import Framing
+
 # Where a quarter of the pictures are longer than so many times their width, the middle square says too little of them:
 # photographs are 4:3 or 3:2, films 16:9 and wider.
 FAR = 5 / 3
@@ -545,6 +547,14 @@ class Image(Domain):
             )
 
     def entrance(self) -> nn.Module:
+        return self._framing_module()
+
+    def fed_alike(self, other: Domain) -> bool:
+        """The same picture, decoded and scaled alike."""
+        told = ("size", "margin", "framing", "channels", "range", "mean")
+        return isinstance(other, Image) and all(getattr(self, name) == getattr(other, name) for name in told)
+
+    def _framing_module(self) -> Framing:
         from pervade.nn.framing import Framing  # registers an operator, for a tenth of a second
 
         how, fill = self.framing or "crop", [round(255 * value) for value in self.mean]

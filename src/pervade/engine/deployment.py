@@ -11,13 +11,12 @@ from torch.nn import Module
 from pervade.core import registry
 from pervade.core.contracts import Context, Signature, TensorSpec
 from pervade.core.contracts.abilities import Deployable
-from pervade.core.contracts.capabilities import Composed, Portable, labels_of
+from pervade.core.contracts.capabilities import Portable, labels_of
 from pervade.core.contracts.deployment import Approximated, Graphless
 from pervade.core.contracts.promises import KeptInGraph
 from pervade.core.errors import ConfigError
 from pervade.engine import promises
 from pervade.engine.checkpoint import Loaded
-from pervade.models.blend import Blended
 
 PREDICT = "`pervade predict` and `pervade.load` answer by it here"
 
@@ -54,12 +53,6 @@ def signature(loaded: Loaded) -> Signature:
     for part in (domain, task):
         if isinstance(part, Graphless):
             raise ConfigError(part.graphless)
-    if isinstance(domain, Composed):
-        members = ", ".join(loaded.network.members) if isinstance(loaded.network, Blended) else "several networks"
-        raise ConfigError(
-            f"several networks answer together ({members}), each of which reads rows in its own way, and a graph holds "
-            f"one; train one of them alone (--model); {PREDICT}"
-        )
     if not isinstance(domain, Portable):
         raise ConfigError(f"{domain.reads} cannot be given to an exported graph; {PREDICT}")
     if not isinstance(task, Deployable):

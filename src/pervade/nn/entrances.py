@@ -5,6 +5,7 @@ Axis letters: n rows, t tokens or samples, k places.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,3 +71,27 @@ class PlainEntrance(nn.Module):
 
     def forward(self, input: Tensor) -> dict[str, Tensor]:
         return {"input": input}
+
+
+class SeveralEntrance(nn.Module):
+    """Entrances by name, each of the tensors at its `places`: what models/blend.py is given of rows in several ways."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], places: Mapping[str, Sequence[int]]) -> None:
+        super().__init__()
+        self.parts, self.places = nn.ModuleDict(parts), dict(places)
+
+    def forward(self, *given: Tensor) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
+        for name, part in self.parts.items():
+            batch = part(*(given[place] for place in self.places[name]))
+            views = batch.get("views", 1)
+            own = {key: _apart(batch[key], views) for key in ("input", "mask") if key in batch}
+            inputs[name] = {**own, "weight": torch.full((given[0].shape[0], views), 1 / views)}
+        return {"input": inputs}
+
+
+def _apart(value: Any, views: int) -> Any:
+    """(n x views, …) as (n, views, …), of a tensor or of several by name."""
+    if isinstance(value, Tensor):
+        return value.unflatten(0, (-1, views))
+    return {name: _apart(part, views) for name, part in value.items()}

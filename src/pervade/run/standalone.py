@@ -4,11 +4,13 @@ and what opens the files (Pillow; soundfile with soxr; tokenizers). Which of the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pervade.core.contracts import Domain, Signature, Tokens
 from pervade.core.contracts.capabilities import Tokenised
+from pervade.domains.composite import Composite
 
 WHOLE = '''\
 """python run.py {given}…: what the graph beside it answers (needs numpy, onnxruntime{packages})."""
@@ -40,15 +42,19 @@ if __name__ == "__main__":
 
 PICTURES = """
 
-def read(file):
+def opened(file, twice):
     picture = Image.open(file)
-    picture.draft("RGB", ({twice}, {twice}))
+    picture.draft("RGB", (twice, twice))
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         page = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(page, picture.convert("RGBA"))
     pixels = np.asarray(picture.convert("{mode}"))
-    return {{"pixels": pixels.reshape(1, *pixels.shape[:2], {channels})}}
+    return pixels.reshape(1, *pixels.shape[:2], {channels})
+
+
+def read(file):
+    return {{name: opened(file, twice) for name, twice in {sides}.items()}}
 
 """
 SOUNDS = """
@@ -119,9 +125,13 @@ def script(domain: Domain, signature: Signature, main: str) -> str:
     """The text of run.py."""
     names, about = [spec.name for spec in signature.inputs], dict(vars(domain))
     body, given, packages, imports = ARRAYS, "FILE.npz", "", ""
-    if names == ["pixels"]:
+    if _are_pictures(names) and len({spec.shape[3] for spec in signature.inputs}) == 1:
         channels = int(signature.inputs[0].shape[3])
-        about |= {"twice": 2 * _side(domain), "channels": channels, "mode": "RGB" if channels == 3 else "L"}
+        read_by = {"pixels": domain}
+        if isinstance(domain, Composite):
+            read_by = {name: domain.parts[part] for name, (part, _) in domain.fed_by().items()}
+        sides = {name: 2 * _side(part) for name, part in read_by.items()}
+        about = {"sides": json.dumps(sides), "channels": channels, "mode": "RGB" if channels == 3 else "L"}
         body, given, packages, imports = PICTURES, "PICTURE", ", Pillow", "from PIL import Image, ImageOps\n"
     elif names == ["waveform", "lengths"]:
         faster = getattr(domain, "speeds", ())[1:]  # of domains that answer by several views
@@ -150,6 +160,11 @@ def _filled(about: Mapping[str, Any], body: str, given: str, packages: str, impo
     return {"given": escaped, "packages": packages, "imports": imports, "main": main, "body": body.format(**about)}
 
 
+def _are_pictures(names: Sequence[str]) -> bool:
+    """Whether each input is the same picture, for a way of reading it."""
+    return all(name.partition("_")[0] == "pixels" for name in names)
+
+
 def _side(domain: Any) -> int:
     """To what the shorter side of a picture is scaled."""
     side: int = domain.stored_side
@@ -171,6 +186,6 @@ def asked(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     if "input_ids" in names:
         parts = [row.get("text"), row.get("second")]
         return "\t".join(str(part) for part in parts if part is not None) if parts[0] is not None else None
-    if names[0] in ("pixels", "waveform") and not row.get("piece"):
+    if (_are_pictures(names) or names[0] == "waveform") and not row.get("piece"):
         return str(row["path"]) if row.get("path") is not None else None
     return None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from pervade.core.contracts.domain import Domain
 
 ROWS = "n"  # the axis of rows, the first of every tensor
 Translations: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]  # a torch operator, by what writes it in ONNX
@@ -31,6 +34,15 @@ class Graphless(Protocol):
     """A domain or a task of which no graph can be, whatever its kin can."""
 
     graphless: ClassVar[str]  # why, and what to take instead
+
+
+@runtime_checkable
+class SharesFeed(Protocol):
+    """A domain that may be fed the tensors of another, where both read the same rows in a graph."""
+
+    def fed_alike(self, other: Domain) -> bool:
+        """Whether what a graph is fed of any row is the same for both, and goes by the same names."""
+        ...
 
 
 @runtime_checkable
