@@ -47,7 +47,8 @@ def test_the_form_is_one_command() -> None:
         *(("name", value) for value in ("../up", "a/b", "..", ".x", "-n")),
         *(("epochs", value) for value in ("0", "-1", "1e9", "nan", "١", "9" * 20)),
         *(("lr", value) for value in ("nan", "inf", "-1", "0")),
-        *(("time_limit", "10 minutes"), ("seed", "-1"), ("task", "Task"), ("label_column", "--x"), ("settings", "a=b")),
+        *(("settings", value) for value in ("domain.size", "--runs=x", "a=b --runs x", "a=b -o c=d")),
+        *(("time_limit", "10 minutes"), ("seed", "-1"), ("task", "Task"), ("label_column", "--x"), ("device", "cpu")),
     ],
 )
 def test_a_field_that_does_not_fit_is_refused(field: str, value: str) -> None:
@@ -63,6 +64,11 @@ def test_every_flag_of_the_form_is_one_of_train() -> None:
     cli._register()
     known = {flag for one in typer.main.get_command(cli.app).commands["train"].params for flag in one.opts}
     assert {field.flag for field in trainings.FIELDS} | {"--runs"} <= known
+
+
+def test_settings_are_words_of_their_own() -> None:
+    words = trainings.command({"data": "photos", "settings": "domain.size=128  a=b;c"}, RUNS)
+    assert words[3:-2] == ["-o", "domain.size=128", "-o", "a=b;c"]  # no shell reads them
 
 
 def test_only_the_line_that_was_shown_is_started(page: Page) -> None:

@@ -37,6 +37,7 @@ class Field:
     flag: str
     fits: Callable[[str], bool]
     allowed: str
+    several: bool = False  # words, each of which gets the flag
 
 
 def _number(least: int, most: int) -> Callable[[str], bool]:
@@ -65,6 +66,13 @@ FIELDS = (
     Field("seed", "--seed", _number(0, 2**62 - 1), "a whole number from 0"),
     Field("init", "--init", _like(WORD), "random, pretrained, hf:NAME or the name of a run"),
     Field("label_column", "--label-column", _like(r"[^-].*"), "the name of a column, which begins with no dash"),
+    Field(
+        "settings",
+        "-o",
+        _like(r"[A-Za-z_][\w.-]*=\S+( +[A-Za-z_][\w.-]*=\S+)*"),
+        "settings as NAME=VALUE, with a space between two, such as domain.size=128 optimizer=sgd",
+        several=True,
+    ),
     Field("name", "--name", _like(r"[^-./\\\0][^/\\\0]*"), "a folder's name, without slashes, dash or dot in front"),
 )
 
@@ -88,7 +96,8 @@ def command(given: Mapping[str, Any], runs: Path) -> list[str]:
         if name in known and text:
             if not _printable(text) or not known[name].fits(text):
                 problems.append(f"{name}: {text[:60]!r} does not fit; it must be {known[name].allowed}")
-            words += [known[name].flag, text]
+            for word in text.split() if known[name].several else [text]:
+                words += [known[name].flag, word]
     if problems:
         raise ConfigError(*problems)
     return [*words, "--runs", str(runs)]

@@ -59,7 +59,7 @@ export function training() {
       field("data", { required: true, placeholder: "photos/" }), where,
       make("div.row", {}, field("task", { list: null, placeholder: t("detected") }), field("model", { placeholder: t("suits") })),
       make("div.row", {}, field("time_limit", { placeholder: "10m" }), field("epochs", { inputMode: "numeric" }), field("name", { placeholder: t("made-up") })),
-      make("details", {}, make("summary", {}, t("more")), make("div.row", {}, ["batch_size", "lr", "seed", "init", "label_column"].map((name) => field(name)))),
+      make("details", {}, make("summary", {}, t("more")), make("div.row", {}, ["batch_size", "lr", "seed", "init", "label_column"].map((name) => field(name))), field("settings", { placeholder: "domain.size=128 optimizer=sgd" })),
       tasks, models, make("div", {}, make("h2", {}, t("runs-this")), make("pre", { tabIndex: 0 }, line), fault, box)),
     started);
   usual();

@@ -44,6 +44,7 @@ const STRINGS = {
   "field-model": ["Model", "模型"],
   "field-name": ["Name of the run", "运行名称"],
   "field-seed": ["Seed", "随机种子"],
+  "field-settings": ["Further settings", "其他设置"],
   "field-task": ["Task", "任务"],
   "field-time_limit": ["Time limit", "时间限制"],
   "figure": ["Figure", "指标"],
