@@ -21,18 +21,28 @@ from pervade.nn.own import Own
 
 FILE = 4  # times the bytes of a file: half precision and tied weights may be twice as large in memory, each
 SPARE = 1 << 24  # bytes beyond that: tables of positions and the like, which no file holds
-# What weights are drawn by, and torch.nn.init goes on with.
-FILLS = ("normal_", "uniform_", "kaiming_uniform_", "erfinv_", "clamp_")
+DRAWS = ("normal_", "uniform_", "kaiming_uniform_")  # what weights are drawn by
+FILLS = (*DRAWS, "erfinv_", "clamp_")  # and what torch.nn.init goes on with
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves weights as they are: where they have no memory, since what would fill them imports torch's compiler, for a
-    second; where others take their place, since drawing them takes as long as reading those."""
+    """Leaves weights that have no memory as they are: what would fill them imports torch's compiler, for a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") in FILLS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
+
+
+class _Undrawn(TorchFunctionMode):
+    """Weights are 0 where they would be drawn, which takes as long as reading those that take their place."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") not in DRAWS:
+            return func(*args, **(kwargs or {}))
+        with torch.no_grad():
+            tensor: torch.Tensor = args[0] if args else (kwargs or {})["tensor"]
+            return tensor.zero_()
 
 
 def weights_of(model: Model, inputs: Inputs, outputs: Mapping[str, int]) -> int | None:
@@ -83,11 +93,11 @@ def build(
     drawn: bool = True,
 ) -> Module:
     """The network with `changes` made to it; torch's random state is what it would be without the count. Its weights
-    are anything where they are not to be `drawn`. Raises as `require_room` and `Change.apply`."""
+    are 0 where they are not to be `drawn`. Raises as `require_room` and `Change.apply`."""
     random = torch.get_rng_state()
     require_room(model, inputs, outputs, held)
     torch.set_rng_state(random)
-    with nullcontext() if drawn else _Unfilled():
+    with nullcontext() if drawn else _Undrawn():
         network = model.build(inputs, outputs)
     for change in changes:
         network = change.apply(network)
