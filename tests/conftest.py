@@ -64,15 +64,14 @@ def _made_once_and_not_waited_for() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _few_resamples() -> Iterator[None]:
-    """Intervals of figures take a quarter of the time of a small run: as few resamples as a large file gets. Tests of
-    the figures themselves, in tests/metrics, have as many as users do."""
-    from pervade.metrics import baseline, estimate, paired
+    """Intervals of figures take a quarter of the time of a small run: as few resamples as a large file gets. Of the
+    session, as its runs are. Tests of the figures themselves, in tests/metrics, have as many as users do."""
+    from pervade.metrics import estimate
+    from tests import resamples
 
-    with pytest.MonkeyPatch.context() as patch:
-        for resampling in (estimate.estimate, estimate.bootstrap, paired.differences, baseline.beside):
-            patch.setitem(resampling.__kwdefaults__, "resamples", estimate.FEWEST_RESAMPLES)
+    with resamples.of(estimate.FEWEST_RESAMPLES):
         yield
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,18 @@ from pervade.engine import wording
 from pervade.report import compare_words, verdict
 from pervade.report.record import read
 from pervade.run import comparing
+from tests import resamples
 
 OLD = Path(__file__).parent / "old_runs"
 SAID: dict[str, Any] = json.loads((OLD / "figures.json").read_text())
 NAMES = [name for name in SAID if name != "compared"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _many_resamples() -> Iterator[None]:
+    """As many as their figures took."""
+    with resamples.of(resamples.AS_USERS_GET):
+        yield
 
 
 @pytest.fixture(scope="module")

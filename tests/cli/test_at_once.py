@@ -49,6 +49,7 @@ def test_evaluations_and_reports_at_once_in_one_process(run: Path) -> None:
 
 @pytest.mark.slow  # three interpreters load torch
 def test_evaluations_at_once(run: Path) -> None:
+    subprocess.run([sys.executable, "-c", EVALUATE, str(run)], check=True, timeout=300)
     expected = (run / "results" / "evaluate@best.json").read_bytes()
     started = [
         subprocess.Popen([sys.executable, "-c", EVALUATE, str(run)], stderr=subprocess.PIPE, text=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests import resamples
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_resamples() -> None:
-    """As many as users get: in place of the fixture of all tests."""
+def _many_resamples() -> Iterator[None]:
+    with resamples.of(resamples.AS_USERS_GET):
+        yield

@@ -47,15 +47,12 @@ def opened(file, twice):
     picture.draft("RGB", (twice, twice))
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
-        page = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(page, picture.convert("RGBA"))
-    pixels = np.asarray(picture.convert("{mode}"))
-    return pixels.reshape(1, *pixels.shape[:2], {channels})
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    return np.asarray(picture.convert("{mode}")).reshape(1, picture.height, picture.width, {channels})
 
 
 def read(file):
     return {{name: opened(file, twice) for name, twice in {sides}.items()}}
-
 """
 SOUNDS = """
 
