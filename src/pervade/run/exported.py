@@ -26,6 +26,8 @@ from pervade.core.types import Display, Rows, Table
 from pervade.engine import answering, promises
 from pervade.engine.loaded import Loaded, decoded, read_domain
 
+EXPORT = "export"  # the folder of a run in which `pervade export` writes
+
 
 def is_artefact(given: str) -> bool:
     """Whether what is asked to predict is what was exported, or its folder, and not a run."""
@@ -59,6 +61,12 @@ def read_signature(given: str) -> tuple[Path, dict[str, Any]]:
         if not place.is_file() or files.sha256(place) != digest:
             raise CheckpointError(f"{place} is missing or damaged (another SHA-256 than in {SIGNATURE}); {again}")
     return folder / about["graph"], about
+
+
+def name_of(graph: Path) -> str:
+    """What a graph is called where it is served: as its run, where it lies in RUN/export/FORMAT, else as its folder."""
+    folder = graph.parent.resolve()
+    return folder.parent.parent.name if folder.parent.name == EXPORT else folder.name
 
 
 def require(name: str, *packages: str) -> None:

@@ -30,7 +30,7 @@ from pervade.engine.checkpoint import Loaded, load_checkpoint
 from pervade.engine.deployment import signature as signature_of
 from pervade.export.onnx import Onnx
 from pervade.run import imbalance, parity, reopening, standalone
-from pervade.run.exported import require
+from pervade.run.exported import EXPORT, require
 
 ROWS = 1000  # that are compared
 PARITY, SCRIPT = "parity.json", "run.py"
@@ -52,7 +52,7 @@ def exporter_of(name: str) -> Exporter:
 
 def place_of(run: RunDirectory, name: str, checkpoint: str | None) -> Path:
     """Where a form of a checkpoint lies unless it is said."""
-    return run.path / "export" / (name if checkpoint is None else f"{name}-{checkpoint}")
+    return run.path / EXPORT / (name if checkpoint is None else f"{name}-{checkpoint}")
 
 
 def of_run(

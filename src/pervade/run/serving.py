@@ -271,7 +271,7 @@ def _graph(given: str, name: str | None) -> Opened:
 
     artefact = exported.opened(given)
     loaded, graph = artefact.loaded, artefact.graph
-    called = name or graph.parent.resolve().parent.parent.name
+    called = name or exported.name_of(graph)
     task = describe(loaded.domain, loaded.task).pipeline
     about = _about(loaded, called, files.sha256(graph), task, "")
     kinds = [one.kind for one in about.takes]
