@@ -88,7 +88,7 @@ def test_a_step_leaves_a_checkpoint_that_is_like_any_other(pervade, run: Path, m
     assert gap["first"] == files.read_json(run / "results" / "evaluate@best.json")["metrics"]["accuracy"]["value"]
     assert gap["second"] == files.read_json(run / "results" / "evaluate@sparse.json")["metrics"]["accuracy"]["value"]
     assert "speeds" not in told
-    assert "no speed is told: the package onnx is not installed; pip install pervade[deploy]" in outcome.err
+    assert "no speed is told: the package onnx is not installed; pip install 'pervade[deploy]'" in outcome.err
     half = checkpoint.load_checkpoint(api.load(run).directory, "sparse")
     zeros = [
         float((value == 0).float().mean()) for name, value in half.network.state_dict().items() if "filter" in name

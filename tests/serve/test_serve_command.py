@@ -19,9 +19,10 @@ import pytest
 from pervade import api
 from pervade.core.errors import ConfigError
 from pervade.core.terminal import json_text
-from pervade.run import serving
+from pervade.run import exported, serving
 from pervade.serve.reloading import Source
 from pervade.serve.settings import Settings
+from pervade.ui import serving as ui
 from tests.serve.served import Counting
 
 LENGTHS = Source(Counting, lambda: None)
@@ -31,6 +32,24 @@ COMMAND = (sys.executable, "-c", "from pervade.cli import run; run()")
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two models are called 'lengths'"):
         serving.serve([LENGTHS, LENGTHS], Settings(port=0), print)
+
+
+@pytest.mark.parametrize(
+    ("graph", "name"),
+    [("photos/export/onnx", "photos"), ("photos/export/onnx-int8", "photos"), ("model", "model"), ("a/b/c", "c")],
+)
+def test_a_graph_is_called_as_its_run_or_its_folder(tmp_path: Path, graph: str, name: str) -> None:
+    assert exported.name_of(tmp_path / graph / "model.onnx") == name
+
+
+def test_packages_that_are_missing_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("fastapi", "uvicorn") else object())
+    for serve in (
+        lambda: serving.serve([LENGTHS], Settings(port=0), print, check=True),
+        lambda: ui.serve(tmp_path, 0, None, print, check=True),
+    ):
+        with pytest.raises(ConfigError, match=r"not installed: fastapi, uvicorn; pip install 'pervade\[serve\]'"):
+            serve()
 
 
 def test_an_address_that_is_taken_is_said() -> None:

@@ -45,7 +45,7 @@ def of(run: RunDirectory, original: str, name: str, rows: Rows, threads: int, sc
 
 def _timed(run: RunDirectory, original: str, name: str, rows: Rows, threads: int, screen: Screen) -> dict[str, Any]:
     if lacking := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
-        raise ConfigError(f"the package {lacking[0]} is not installed; pip install pervade[deploy]")
+        raise ConfigError(f"the package {lacking[0]} is not installed; pip install 'pervade[deploy]'")
     with tempfile.TemporaryDirectory(prefix="pervade-graphs-") as folder:
         graphs = {}
         for side, one in ((GRAPH, original), (MADE, name)):

@@ -1,13 +1,22 @@
-"""Whether a server may be reached from where its settings let it be reached from."""
+"""Whether a server can be had here, and may be reached from where its settings let it be reached from."""
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 
 from pervade.core.errors import ConfigError
 from pervade.serve.callers import is_loopback
 from pervade.serve.settings import Settings
 from pervade.serve.tokens import Tokens
+
+NEEDED = ("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn")  # of the extra "serve"
+
+
+def require_installed() -> None:
+    """Raises ConfigError, with all that are missing, where a server's packages are not installed."""
+    if missing := [package for package in NEEDED if importlib.util.find_spec(package) is None]:
+        raise ConfigError(f"a server needs what is not installed: {', '.join(missing)}; pip install 'pervade[serve]'")
 
 
 def require_safe(settings: Settings) -> None:

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from pervade.core.errors import ConfigError, DataError, ResourceError
+from pervade.core.errors import DataError, ResourceError
+from pervade.serve import exposure
 from pervade.serve.settings import Settings
 
 HOST = "127.0.0.1"  # who is elsewhere comes by ssh -L
@@ -20,22 +21,19 @@ def serve(
     """Serves until it is asked to stop; trainings that were started go on. `say` is told the address, with the token in
     its fragment where it was made now. A `check` ends when the page could be served.
 
-    Raises DataError where `runs` is no folder, ConfigError where fastapi and uvicorn are missing, ResourceError where
+    Raises DataError where `runs` is no folder, ConfigError where a package is missing, ResourceError where
     the port is taken.
     """
     if not runs.is_dir():
         raise DataError(f"there is no folder {runs}; give the folder that holds the runs, or train one first")
-    try:
-        import uvicorn
+    exposure.require_installed()
+    import uvicorn
 
-        from pervade.serve import connections, exposure
-        from pervade.serve.guard import Guard
-        from pervade.ui.app import DOORS, application
-        from pervade.ui.trainings import Trainings
-    except ImportError as error:
-        if error.name and error.name.startswith("pervade"):
-            raise
-        raise ConfigError(f"the page needs the package {error.name}; pip install 'pervade[serve]'") from None
+    from pervade.serve import connections
+    from pervade.serve.guard import Guard
+    from pervade.ui.app import DOORS, application
+    from pervade.ui.trainings import Trainings
+
     settings = Settings(host=HOST, port=port, max_body=MAX_BODY, admin_token_file=admin_token_file)
     exposure.require_safe(settings)
     tokens, admin, made = exposure.tokens(settings)
