@@ -22,7 +22,6 @@ from pervade.core.terminal import json_text
 from pervade.run import exported, serving
 from pervade.serve.reloading import Source
 from pervade.serve.settings import Settings
-from pervade.ui import serving as ui
 from tests.serve.served import Counting
 
 LENGTHS = Source(Counting, lambda: None)
@@ -42,14 +41,24 @@ def test_a_graph_is_called_as_its_run_or_its_folder(tmp_path: Path, graph: str, 
     assert exported.name_of(tmp_path / graph / "model.onnx") == name
 
 
-def test_packages_that_are_missing_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("fastapi", "uvicorn") else object())
-    for serve in (
-        lambda: serving.serve([LENGTHS], Settings(port=0), print, check=True),
-        lambda: ui.serve(tmp_path, 0, None, print, check=True),
-    ):
-        with pytest.raises(ConfigError, match=r"not installed: fastapi, uvicorn; pip install 'pervade\[serve\]'"):
-            serve()
+MISSING = """
+import sys
+import importlib.util
+missing, known = ("fastapi", "prometheus_client", "uvicorn"), importlib.util.find_spec
+sys.modules.update(dict.fromkeys(missing))
+importlib.util.find_spec = lambda name, *more: None if name in missing else known(name, *more)
+from pervade.cli import run
+run()
+"""
+
+
+@pytest.mark.parametrize("verb", ["serve", "ui"])
+def test_packages_that_are_missing_are_said(verb: str, tmp_path: Path) -> None:
+    """Before anything imports them, so in a process of its own."""
+    asked = [sys.executable, "-c", MISSING, verb, str(tmp_path)]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    assert told.returncode != 0
+    assert "not installed: fastapi, prometheus_client, uvicorn; pip install 'pervade[serve]'" in told.stderr
 
 
 def test_an_address_that_is_taken_is_said() -> None:

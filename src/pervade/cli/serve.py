@@ -74,6 +74,9 @@ def serve(
     """Answer over HTTP what predict answers: JSON and files, several runs in one process, inputs batched."""
     from pervade.core import runtime
     from pervade.core.errors import ConfigError
+    from pervade.serve import exposure
+
+    exposure.require_installed()
     from pervade.run import serving
     from pervade.serve.settings import Settings
 

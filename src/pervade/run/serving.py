@@ -291,12 +291,9 @@ def _about(loaded: Loaded, name: str, digest: str, task: str, remark: str) -> Ab
 
 def serve(sources: Sequence[Source], settings: Settings, say: Callable[[str], None], check: bool = False) -> None:
     """Answers until this process is asked to stop; what is under way then has `settings.stop_within` seconds. The
-    address is told `say`. A `check` ends when all is open. Raises ConfigError where a package is missing, two models
-    have one name, the address cannot be had, or others could reach it who should not."""
-    from pervade.serve import exposure
-
-    exposure.require_installed()
-    from pervade.serve import connections
+    address is told `say`. A `check` ends when all is open. Raises ConfigError where two models have one name, the
+    address cannot be had, or others could reach it who should not."""
+    from pervade.serve import connections, exposure
     from pervade.serve.app import guarded
     from pervade.serve.reloading import Reloading
     from pervade.serve.shelf import Shelf
